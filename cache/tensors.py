@@ -1,0 +1,43 @@
+"""Arrays as safetensors bytes: the one encoding that cache, run file and engine protocol share."""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from flowtui.errors import RunFileError
+
+MAX_HEADER_BYTES = 1 << 20
+
+
+def pack(arrays: Mapping[str, NDArray[Any]], meta: Mapping[str, str]) -> bytes:
+    """Encodes named arrays and a text-to-text table."""
+    return bytes(save({k: np.ascontiguousarray(v) for k, v in arrays.items()}, dict(meta)))
+
+
+def unpack(data: bytes) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
+    """Decodes what `pack` made.
+
+    Raises:
+        RunFileError: The bytes are not such an encoding, or its header is larger than 1 MiB.
+    """
+    if not isinstance(data, bytes) or len(data) < 8:
+        raise RunFileError("A tensor block is cut short.")
+    (length,) = struct.unpack_from("<Q", data)
+    if length > min(MAX_HEADER_BYTES, len(data) - 8):
+        raise RunFileError("A tensor block's header is too large.")
+    try:
+        header = json.loads(data[8 : 8 + length])
+        meta = header.get("__metadata__", {})
+        if not all(isinstance(k, str) and isinstance(v, str) for k, v in meta.items()):
+            raise ValueError("metadata must be text")
+        return load(data), meta
+    except (SafetensorError, ValueError, AttributeError, KeyError, TypeError, RecursionError) as error:
+        raise RunFileError(f"A tensor block cannot be read: {error}.") from error

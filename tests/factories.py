@@ -1,0 +1,96 @@
+"""Made-up runs for tests that need a run but no model."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+from PIL import Image
+
+from flowtui.engine.results import GROUPS, Analysis, Answer, LayerResult, ModelInfo, Run, Span, Tokens
+from flowtui.engine.spec import (
+    AttentionParameters,
+    CamParameters,
+    RunSpec,
+    TruncationParameters,
+    parameters_to_plain,
+)
+
+
+def png(width: int = 96, height: int = 96, seed: int = 0) -> bytes:
+    """A PNG of random colour blocks."""
+    blocks = np.random.default_rng(seed).integers(0, 255, (6, 6, 3), dtype=np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(blocks).resize((width, height), Image.Resampling.NEAREST).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def random_run(
+    layers: int = 12,
+    heads: int = 4,
+    grid: tuple[int, int] = (12, 12),
+    answer: tuple[str, ...] = ("a", "red", "circle"),
+    cliff: int | None = 7,
+    seed: int = 0,
+    analyses: tuple[str, ...] = ("attention", "cam", "truncation"),
+) -> Run:
+    """A run whose numbers are random but obey every rule; greedy answers agree from `cliff` on (None: never)."""
+    rng = np.random.default_rng(seed)
+    system, image, user, t = 14, grid[0] * grid[1], 9, len(answer)
+    sizes = (system, image, user, t)
+    group = np.repeat(np.arange(4, dtype=np.uint8), sizes)
+    text = (*("<s>", "<system>", "You", "look", "at", "one", "picture", "and", "answer", "in", "few", "words", ".", "<user>"),
+            *["<image>"] * image, *("What", "do", "you", "see", "in", "the", "image", "?", "<assistant>"), *answer)  # fmt: skip
+    tokens = Tokens(
+        np.arange(len(group), dtype=np.int64),
+        text,
+        group,
+        (Span(0, system, system + image, grid[0], grid[1], grid[1], (0.0, 0.0, 96.0, 96.0)),),
+        system + image + user,
+    )
+    run = Run(
+        RunSpec(model="demo", images=(png(),), question="What do you see in the image?"),
+        ModelInfo("demo", None, None, "llava", "f" * 32, layers, heads, heads, 128, "float32", "cpu", 1e-7),
+        tokens,
+        Answer(tuple(range(len(group) - t, len(group))), " ".join(answer), answer, given=False, stopped=True),
+        ((96, 96),),
+        timings_s={"load": 0.5, "attention": 0.1},
+    )
+    y, x = np.mgrid[0 : grid[0], 0 : grid[1]]
+    made: dict[str, tuple[dict[str, object], dict[int, LayerResult]]] = {}
+    if "attention" in analyses:
+        results = {}
+        for layer in range(layers):
+            share = rng.dirichlet(np.array([4, 8 - 6 * layer / layers, 2, 1]), (t, heads)).astype(np.float32)
+            arrays = {
+                "share": share,
+                "value_share": rng.dirichlet(np.ones(len(GROUPS)), (t, heads)).astype(np.float32),
+                "sink": share[..., 0] * np.float32(0.8),
+                "image_rows": rng.dirichlet(np.ones(image), t).astype(np.float32) * share[..., 1].mean(1)[:, None],
+            }
+            results[layer] = LayerResult("attention", layer, arrays)
+        made["attention"] = (parameters_to_plain(AttentionParameters()), results)
+    if "cam" in analyses:
+        results = {}
+        for layer in range(layers):
+            cy, cx = rng.uniform(0, grid[0]), rng.uniform(0, grid[1])
+            one = np.exp(-((y - cy) ** 2 + (x - cx) ** 2) / 8).ravel()
+            heat = np.stack([one * rng.uniform(0.5, 2) for _ in range(t + 1)]).astype(np.float32)
+            results[layer] = LayerResult("cam", layer, {"heat": heat * np.float32(layer < layers - 1)})
+        made["cam"] = (parameters_to_plain(CamParameters()), results)
+    if "truncation" in analyses:
+        results = {}
+        for k in range(layers + 1):
+            same = cliff is not None and k >= cliff
+            kl = np.full(t, 0.001 if same else 2.0 - k / layers, dtype=np.float32) * np.float32(k < layers)
+            arrays = {
+                "logprob": np.full(t, -0.1 if same else -3.0, dtype=np.float32),
+                "kl": kl,
+                "same": np.array(same or k == layers),
+                "ids": np.array(run.answer.ids if same else (1, 2), dtype=np.int32),
+            }
+            results[k] = LayerResult("truncation", k, arrays, " ".join(answer) if same or k == layers else "a blue ring")
+        made["truncation"] = (parameters_to_plain(TruncationParameters()), results)
+    for name, (parameters, by_layer) in made.items():
+        run = run.with_analysis(Analysis(name, parameters, by_layer, 0.1))
+    return run
