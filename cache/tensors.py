@@ -19,7 +19,7 @@ MAX_HEADER_BYTES = 1 << 20
 
 def pack(arrays: Mapping[str, NDArray[Any]], meta: Mapping[str, str]) -> bytes:
     """Encodes named arrays and a text-to-text table."""
-    return bytes(save({k: np.ascontiguousarray(v) for k, v in arrays.items()}, dict(meta)))
+    return bytes(save({k: np.asarray(v, order="C") for k, v in arrays.items()}, dict(meta)))
 
 
 def unpack(data: bytes) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
