@@ -15,11 +15,14 @@ from safetensors.numpy import load, save
 from flowtui.errors import RunFileError
 
 MAX_HEADER_BYTES = 1 << 20
+META_KEY = "flowtui"
 
 
 def pack(arrays: Mapping[str, NDArray[Any]], meta: Mapping[str, str]) -> bytes:
-    """Encodes named arrays and a text-to-text table."""
-    return bytes(save({k: np.asarray(v, order="C") for k, v in arrays.items()}, dict(meta)))
+    """Encodes named arrays and a text-to-text table; equal content gives equal bytes."""
+    # One metadata entry: safetensors writes several in an order that differs from call to call.
+    table = {META_KEY: json.dumps(dict(meta), sort_keys=True)}
+    return bytes(save({k: np.asarray(v, order="C") for k, v in arrays.items()}, table))
 
 
 def unpack(data: bytes) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
@@ -35,7 +38,7 @@ def unpack(data: bytes) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
         raise RunFileError("A tensor block's header is too large.")
     try:
         header = json.loads(data[8 : 8 + length])
-        meta = header.get("__metadata__", {})
+        meta = json.loads(header.get("__metadata__", {}).get(META_KEY, "{}"))
         if not all(isinstance(k, str) and isinstance(v, str) for k, v in meta.items()):
             raise ValueError("metadata must be text")
         return load(data), meta
