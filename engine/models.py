@@ -1,0 +1,241 @@
+"""Loads a vision-language model, frozen and checked, ready to be taken apart."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from torch import nn
+from transformers import (
+    AutoConfig,
+    AutoModelForImageTextToText,
+    AutoProcessor,
+    GenerationConfig,
+    PreTrainedConfig,
+    PreTrainedModel,
+    ProcessorMixin,
+)
+from transformers.utils import cached_file
+from transformers.utils import logging as transformers_logging
+
+from flowtui.errors import ModelError, UsageError
+
+from .place import fingerprint, resolve_model
+from .results import ModelInfo
+from .structure import Decoder, find_decoder
+
+log = logging.getLogger(__name__)
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+@dataclass(slots=True)
+class Loaded:
+    """A model in memory: every parameter frozen, evaluation mode, its decoder's parts at hand.
+
+    Attributes:
+        model: The whole model.
+        processor: Its processor.
+        info: What was found.
+        decoder: Module that holds the token embedding, the layers and the final norm.
+        layers: L decoder layers.
+        attentions: The self-attention module of each layer.
+        final_norm: Between the last layer and the head.
+        lm_head: Hidden state to logits.
+        image_token_id: Id of the placeholder that an image's features replace.
+        stop_ids: Ids that end an answer.
+    """
+
+    model: PreTrainedModel
+    processor: ProcessorMixin
+    info: ModelInfo
+    decoder: nn.Module
+    layers: nn.ModuleList
+    attentions: tuple[nn.Module, ...]
+    final_norm: nn.Module
+    lm_head: nn.Module
+    image_token_id: int
+    stop_ids: tuple[int, ...]
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model's inputs belong."""
+        return self.model.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What the model computes in."""
+        return self.model.dtype
+
+
+def load_model(
+    name: str,
+    *,
+    revision: str | None = None,
+    dtype: str = "auto",
+    device: str = "auto",
+    trust_remote_code: bool = False,
+) -> Loaded:
+    """Loads a model and its processor, and checks that what the engine reads off it can be trusted.
+
+    Args:
+        name: "demo", a directory or a Hugging Face id.
+        revision: Branch, tag or commit of an id.
+        dtype: "auto" is float32 on the CPU, and on a GPU bfloat16 where the checkpoint is in half precision.
+        device: "auto" is the first GPU, or else the CPU.
+        trust_remote_code: Whether code that comes with the model may run.
+
+    Raises:
+        UsageError: No such dtype or device.
+        ModelError: Not found, not reachable, damaged, incomplete, or not a vision-language model.
+        UnsupportedModelError: Loaded, but cannot be taken apart, or fails the self-test.
+    """
+    place = resolve_model(name)
+    target = _choose_device(device)
+    silence()
+    common: dict[str, Any] = {"revision": revision, "trust_remote_code": trust_remote_code}
+    if Path(place).is_dir():
+        common["revision"] = None
+        common["local_files_only"] = True
+    try:
+        config = AutoConfig.from_pretrained(place, **common)
+        kind = _choose_dtype(dtype, target, config)
+        processor = AutoProcessor.from_pretrained(place, **common)
+        model, report = AutoModelForImageTextToText.from_pretrained(
+            place, config=config, dtype=kind, attn_implementation="sdpa", output_loading_info=True, **common
+        )
+        directory = (
+            Path(place) if Path(place).is_dir() else Path(str(cached_file(place, "config.json", **common))).parent
+        )
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        ImportError,
+        AttributeError,
+        RuntimeError,
+        SafetensorError,
+    ) as error:
+        raise _explained(name, error) from error
+    if report["missing_keys"]:
+        some = ", ".join(sorted(report["missing_keys"])[:3])
+        raise ModelError(
+            f"The weights of {name} are incomplete: {len(report['missing_keys'])} tensors are missing ({some}, ...).",
+            "They would be random numbers. Get the files again.",
+        )
+    model = model.to(target).eval()
+    model.requires_grad_(False)
+    stop_ids = _keep_greedy(model, processor)
+    decoder = find_decoder(model)
+    info = _describe(name, model, decoder, directory, None if Path(place).is_dir() else config)
+    return Loaded(
+        model,
+        processor,
+        info,
+        decoder.module,
+        decoder.layers,
+        decoder.attentions,
+        decoder.final_norm,
+        decoder.lm_head,
+        _image_token(name, model, processor),
+        stop_ids,
+    )
+
+
+def silence() -> None:
+    """Keeps transformers from writing progress bars and advice: a screen or a protocol owns the terminal."""
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+
+
+def _choose_device(device: str) -> torch.device:
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+        torch.empty(0, device=chosen)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise UsageError(f"There is no device {device!r} here.", "Use auto, cpu, cuda or cuda:N.") from error
+    return chosen
+
+
+def _choose_dtype(dtype: str, device: torch.device, config: PreTrainedConfig) -> torch.dtype:
+    if dtype in DTYPES:
+        return DTYPES[dtype]
+    if dtype != "auto":
+        raise UsageError(f"Unknown dtype {dtype!r}.", f"Use auto, {', '.join(DTYPES)}.")
+    stored = config.dtype or config.get_text_config(decoder=True).dtype
+    # float16 checkpoints too: their summed logits' gradients overflow in float16.
+    half = stored in (torch.float16, torch.bfloat16)
+    return torch.bfloat16 if half and device.type == "cuda" else torch.float32
+
+
+def _keep_greedy(model: PreTrainedModel, processor: ProcessorMixin) -> tuple[int, ...]:
+    """Drops the checkpoint's decoding preferences: every answer here is plain greedy. Returns the ids that end it."""
+    old = model.generation_config
+    stop = old.eos_token_id if old.eos_token_id is not None else processor.tokenizer.eos_token_id
+    stops = tuple(stop) if isinstance(stop, (list, tuple)) else (() if stop is None else (int(stop),))
+    pad = old.pad_token_id if old.pad_token_id is not None else (stops[0] if stops else None)
+    model.generation_config = GenerationConfig(
+        do_sample=False, num_beams=1, bos_token_id=old.bos_token_id, eos_token_id=list(stops) or None, pad_token_id=pad
+    )
+    return stops
+
+
+def _image_token(name: str, model: PreTrainedModel, processor: ProcessorMixin) -> int:
+    places = ((model.config, "image_token_id"), (model.config, "image_token_index"), (processor, "image_token_id"))
+    for holder, attribute in places:
+        if isinstance(found := getattr(holder, attribute, None), int):
+            return found
+    raise ModelError(f"{name} names no image token in its configuration.", "Is it a vision-language model?")
+
+
+def _describe(
+    name: str, model: PreTrainedModel, decoder: Decoder, directory: Path, hub_config: PreTrainedConfig | None
+) -> ModelInfo:
+    text = model.config.get_text_config(decoder=True)
+    return ModelInfo(
+        name=name,
+        directory=str(directory),
+        revision=getattr(hub_config, "_commit_hash", None),
+        family=model.config.model_type,
+        fingerprint=fingerprint(directory),
+        layers=len(decoder.layers),
+        heads=text.num_attention_heads,
+        kv_heads=getattr(text, "num_key_value_heads", None) or text.num_attention_heads,
+        d_model=text.hidden_size,
+        dtype=str(model.dtype).removeprefix("torch."),
+        device=str(model.device),
+        self_test_error=0.0,
+    )
+
+
+def _explained(name: str, error: Exception) -> ModelError:
+    """Says in one sentence why a model did not load; transformers' own messages run over many lines."""
+    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    log.info("loading %s failed", name, exc_info=error)
+    text = str(error)
+    if "trust_remote_code" in text:
+        return ModelError(
+            f"{name} brings code of its own.", "If you trust its author, allow it with --trust-remote-code."
+        )
+    if isinstance(error, ImportError):
+        return ModelError(f"{name} needs a package that is not installed: {reason}")
+    if isinstance(error, OSError) and not Path(name).exists():
+        return ModelError(
+            f"{name} is not on this machine and could not be fetched: {reason}",
+            "Check the spelling and the network, or give a local directory.",
+        )
+    return ModelError(
+        f"{name} could not be loaded: {reason}", "It must be a vision-language model in Hugging Face layout."
+    )
+
+
+def with_error(loaded: Loaded, error: float) -> Loaded:
+    """The same model with its self-test's result written down."""
+    return replace(loaded, info=replace(loaded.info, self_test_error=error))
