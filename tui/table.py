@@ -1,0 +1,136 @@
+"""A run's summary as plain text and as CSV: the same content without a screen."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import Any
+
+from flowtui.engine.results import GROUPS
+
+from .summary import Summary
+from .text import visible
+
+COLUMNS = ("layer", *GROUPS, "cam_row", "cam_col", "k_logprob", "k_kl", "k_same", "k_text")
+"""Columns of the per-layer table. The `k_` columns are the run with the image cut at K = layer; the last row, layer = L,
+is the untouched model and has only those."""
+
+MAX_TEXT_CELLS = 48
+
+
+def rows(summary: Summary) -> list[dict[str, Any]]:
+    """One row per layer, and one for K = L, with None where nothing was computed."""
+    layer = summary.get("layer")
+    layers = range(summary["layers"] + 1) if layer is None else [layer]
+    share = summary["attention"]["share"] if summary["attention"] else {}
+    peaks = summary["cam"]["peak"] if summary["cam"] else []
+    curve = summary["truncation"] or {"k": [], "logprob": [], "kl": [], "same_answer": [], "text": []}
+    found = []
+    for i, number in enumerate(layers):
+        at_k = curve["k"].index(number) if number in curve["k"] else None
+        peak = _at(peaks, i) or (None, None)
+        values = [
+            number,
+            *(_at(share.get(group, []), i) for group in GROUPS),
+            *peak,
+            *(None if at_k is None else curve[name][at_k] for name in ("logprob", "kl", "same_answer", "text")),
+        ]
+        found.append(dict(zip(COLUMNS, values, strict=True)))
+    return found
+
+
+def to_csv(summary: Summary) -> str:
+    """The per-layer table as CSV, numbers unrounded, what is missing left empty."""
+    out = io.StringIO()
+    writer = csv.DictWriter(out, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    for row in rows(summary):
+        writer.writerow({k: visible(v) if isinstance(v, str) else v for k, v in row.items()})
+    return out.getvalue()
+
+
+def to_text(summary: Summary) -> str:
+    """The run as a person reads it: model, answer, cliff and the per-layer table."""
+    lines = [
+        f"model    {visible(summary['model'])}, {summary['layers']} layers, {summary['image_tokens']} image tokens",
+        f"answer   {visible(summary['answer']['text']) or '(empty)'}",
+        f"cliff    {cliff_sentence(summary)}",
+    ]
+    absent = [name for name in ("attention", "cam", "truncation") if summary[name] is None]
+    if absent:
+        lines.append(f"missing  {', '.join(absent)}")
+    return "\n".join((*lines, "", *_table(summary), *_one_layer(summary))) + "\n"
+
+
+def cliff_sentence(summary: Summary) -> str:
+    """The cliff in words, never a forced layer."""
+    cliff = summary["cliff"]
+    if cliff is None:
+        return "not known: the truncation curve is not complete"
+    if cliff["k"] is None:
+        return f"no cliff: at no K below L does the answer stay the same with a KL of at most {cliff['eta']:g} nats"
+    return (
+        f"K = {cliff['k']}: from layer {cliff['k']} on, the answer is the same without the image "
+        f"(KL at most {cliff['eta']:g} nats)"
+    )
+
+
+def _at(values: list[Any], i: int) -> Any:
+    return values[i] if i < len(values) else None
+
+
+def _table(summary: Summary) -> list[str]:
+    columns: list[tuple[str, int]] = [("layer", 5)]
+    notes = []
+    if summary["attention"]:
+        columns += [(group, 6) for group in GROUPS]
+        notes.append("system to answer: attention shares, mean over heads and answer tokens.")
+    if summary["cam"]:
+        columns.append(("peak", 5))
+        notes.append("peak: row,col of the hottest cell of the map; - where the map is zero.")
+    if summary["truncation"]:
+        columns += [("log p", 8), ("KL", 7), ("same", 4), ("text", 0)]
+        notes.append("log p to text: the image is cut at K = layer; KL in nats per answer token.")
+    lines = ["  ".join(name.rjust(width) if width else name for name, width in columns)]
+    for row in rows(summary):
+        cells = {name: _cell(row, name) for name, _ in columns}
+        cliff = summary["cliff"] is not None and summary["cliff"]["k"] == row["layer"]
+        line = "  ".join(cells[name].rjust(width) for name, width in columns)
+        lines.append((line + ("  <- cliff" if cliff else "")).rstrip())
+    return [*lines, "", *notes]
+
+
+def _cell(row: dict[str, Any], column: str) -> str:
+    if column == "peak":
+        return "-" if row["cam_row"] is None else f"{row['cam_row']},{row['cam_col']}"
+    value = row[{"log p": "k_logprob", "KL": "k_kl", "same": "k_same", "text": "k_text"}.get(column, column)]
+    if value is None:
+        return "" if column == "text" else "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.4f}" if column == "KL" else f"{value:.3f}"
+    text = visible(str(value))
+    return text if len(text) <= MAX_TEXT_CELLS else text[: MAX_TEXT_CELLS - 1] + "…"
+
+
+def _one_layer(summary: Summary) -> list[str]:
+    """What `--layer` adds: shares by answer token and by head, and the heat map as numbers, maximum 99."""
+    lines: list[str] = []
+    attention, cam = summary["attention"] or {}, summary["cam"] or {}
+    for title, key in (("answer token", "answer_tokens"), ("head", "heads")):
+        if key in attention:
+            count = len(attention[key][GROUPS[0]])
+            names = (
+                [visible(t) for t in summary["answer"]["tokens"]] if key == "answer_tokens" else map(str, range(count))
+            )
+            lines += ["", f"{title:>16}  " + "  ".join(group.rjust(6) for group in GROUPS)]
+            for i, name in enumerate(names):
+                lines.append(f"{name:>16}  " + "  ".join(f"{attention[key][group][i]:6.3f}" for group in GROUPS))
+    for grid in cam.get("heat", []):
+        if grid is not None:
+            highest = max(map(max, grid))
+            scale = 99 / highest if highest > 0 else 0.0
+            lines += ["", "heat, 99 = the map's maximum" if highest > 0 else "heat: the map is zero at every cell"]
+            lines += ["".join(f"{round(value * scale):3d}" for value in row) for row in grid] if highest > 0 else []
+    return lines
