@@ -1,0 +1,196 @@
+"""A run as the panels need it: arrays over all layers, made once per run and kept; no drawing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flowtui.engine.cliff import DEFAULT_ETA_NATS, Cliff, find_cliff
+from flowtui.engine.results import GROUPS, Run
+from flowtui.engine.spec import ANALYSES
+
+from ..draw.bars import percent
+from ..draw.curve import Curve
+from ..summary import peak_cell
+from .look import Kind, Norm
+
+NORM_NAMES: dict[Norm, str] = {
+    "all": "all groups = 100 %",
+    "paper": "without answer = 100 %",
+    "no-sink": "without token 0 = 100 %",
+    "value": "weight × value norm, all = 100 %",
+}
+KIND_NAMES: dict[Kind, str] = {"cam": "LLaVA-CAM", "attention": "Attention"}
+
+
+@dataclass(frozen=True, slots=True)
+class Heat:
+    """A layer's map over the image tokens.
+
+    Attributes:
+        values: [n] float32, divided by the largest value on a grid; all zero where the map is.
+        source: The layer's result it was taken from: as long as this is the same object, so is the map.
+        high: The largest value, with its unit, as text.
+        peak: Where the largest value lies, as text.
+        note: What has to be said about it, or "".
+    """
+
+    values: NDArray[np.floating]
+    source: object
+    high: str
+    peak: str
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A map that is not there, and why."""
+
+    note: str
+
+
+class Facts:
+    """Derived numbers of one immutable run.
+
+    Attributes:
+        run: The run.
+        layers: Decoder layers L.
+        tokens: Answer tokens T.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.layers = run.model.layers
+        self.tokens = len(run.answer.tokens)
+        self._shares: dict[tuple[int | None, Norm], NDArray[np.float64]] = {}
+        self._heats: dict[tuple[Kind, int, int | None], Heat | Gap] = {}
+
+    def shares(self, token: int | None, norm: Norm) -> NDArray[np.float64]:
+        """Attention shares of the groups: [L 4], mean over heads (and answer tokens if None), NaN where missing.
+
+        Each head's row is normalised first and the mean taken then (Eq. 7 and 9).
+        """
+        key = (token, norm)
+        if key not in self._shares:
+            made = np.full((self.layers, len(GROUPS)), np.nan)
+            for layer, arrays in self._arrays("attention").items():
+                share = np.array(arrays["value_share" if norm == "value" else "share"], dtype=np.float64)
+                if norm == "no-sink":
+                    share[..., 0] = np.maximum(share[..., 0] - arrays["sink"], 0)
+                if norm == "paper":
+                    share[..., GROUPS.index("answer")] = 0
+                total = share.sum(axis=-1, keepdims=True)
+                share = np.divide(share, total, out=np.zeros_like(share), where=total > 0)
+                rows = share if token is None else share[token : token + 1]
+                made[layer] = rows.mean(axis=(0, 1)) if rows.size else 0
+            self._shares[key] = made
+        return self._shares[key]
+
+    def heat(self, kind: Kind, layer: int, token: int | None) -> Heat | Gap:
+        """The map of a layer."""
+        key = (kind, layer, token)
+        if key not in self._heats:
+            self._heats[key] = self._cam(layer, token) if kind == "cam" else self._attention(layer, token)
+        return self._heats[key]
+
+    @cached_property
+    def cliff(self) -> Cliff | None:
+        """The cliff, or None while the curve is not complete."""
+        analysis = self.run.analyses.get("truncation")
+        return None if analysis is None else find_cliff(analysis, self.layers)
+
+    @property
+    def cliff_layer(self) -> int | None:
+        """The first layer that needs no image, or None."""
+        return None if self.cliff is None else self.cliff.k
+
+    def curve(self, token: int | None) -> Curve | None:
+        """The truncation curve, or None where there is nothing of it."""
+        results = self._arrays("truncation")
+        if not results:
+            return None
+        kl = np.full(self.layers + 1, np.nan)
+        same: list[bool | None] = [None] * (self.layers + 1)
+        for k, arrays in results.items():
+            values = np.asarray(arrays["kl"], dtype=np.float64)
+            values = values if token is None else values[token : token + 1]
+            kl[k] = values.mean() if values.size else 0
+            same[k] = bool(arrays["same"])
+        return Curve(kl, tuple(same), self.cliff_layer, self.cliff.eta if self.cliff else DEFAULT_ETA_NATS)
+
+    def logprob(self, k: int, token: int | None) -> float:
+        """Log-probability of the reference answer (or one token of it) with the image cut at K; NaN if missing."""
+        arrays = self._arrays("truncation").get(k)
+        if arrays is None:
+            return float("nan")
+        values = np.asarray(arrays["logprob"], dtype=np.float64)
+        return float(values.sum() if token is None else values[token])
+
+    def text_at(self, k: int) -> str | None:
+        """The greedy answer with the image cut at K, None if missing."""
+        analysis = self.run.analyses.get("truncation")
+        return analysis.layers[k].text if analysis is not None and k in analysis.layers else None
+
+    def gap(self, analysis: str) -> str:
+        """What of an analysis is missing, as a sentence; "" if nothing."""
+        missing, all_of = len(self.run.missing(analysis)), len(self.run.expected(analysis))
+        unit = "K" if analysis == "truncation" else "layers"
+        if not missing:
+            return ""
+        if missing == all_of:
+            return f"No {analysis} yet."
+        return f"{analysis}: {missing} of {all_of} {unit} missing."
+
+    @cached_property
+    def missing(self) -> tuple[str, ...]:
+        """Names of the analyses that are not complete."""
+        return tuple(name for name in ANALYSES if self.run.missing(name))
+
+    def _arrays(self, analysis: str) -> dict[int, Any]:
+        found = self.run.analyses.get(analysis)
+        return {} if found is None else {k: r.arrays for k, r in found.layers.items()}
+
+    def _cam(self, layer: int, token: int | None) -> Heat | Gap:
+        analysis = self.run.analyses.get("cam")
+        result = None if analysis is None else analysis.layers.get(layer)
+        if analysis is None or result is None:
+            return Gap(f"{self.gap('cam')} Press r to compute what is missing.")
+        heat, row = result.arrays["heat"], 0 if token is None else token + 1
+        if row >= len(heat):
+            return Gap("This CAM was made for all answer tokens together; there are no maps per token. Press [ or ].")
+        site = str(analysis.parameters.get("site", "post_attention"))
+        note = ""
+        if not np.any(heat[row] > 0):
+            note = "Zero everywhere: no channel speaks for the answer in this layer (ReLU of Eq. 3)."
+            if site == "post_attention" and layer == self.layers - 1:
+                note = (
+                    "Exactly zero, and rightly so: after the last attention nothing mixes positions, so here an image "
+                    "token has no path to the answer. The layer's input shows it: ctrl+p, CAM at the input."
+                )
+        return self._heat(heat[row], result, "{:.3g}", note)
+
+    def _attention(self, layer: int, token: int | None) -> Heat | Gap:
+        analysis = self.run.analyses.get("attention")
+        result = None if analysis is None else analysis.layers.get(layer)
+        if result is None:
+            return Gap(f"{self.gap('attention')} Press r to compute what is missing.")
+        rows = result.arrays["image_rows"]
+        values = rows[token] if token is not None else rows.mean(axis=0) if len(rows) else rows.sum(axis=0)
+        note = "" if np.any(values > 0) else "Zero everywhere: no attention from the answer to the image here."
+        return self._heat(values, result, "%", note)
+
+    def _heat(self, values: NDArray[np.floating], source: object, unit: str, note: str) -> Heat | Gap:
+        if not any(span.rows and span.cols for span in self.run.tokens.spans):
+            return Gap("The image tokens of this model have no grid, so there is no map over the image.")
+        peak = peak_cell(self.run, values)
+        if peak is None:
+            return Heat(np.zeros(len(values), dtype=np.float32), source, "0", "", note or "Zero on every grid cell.")
+        span, row, col = peak
+        top = float(self.run.tokens.on_grid(values, self.run.tokens.spans[span])[row, col])
+        high = percent(top).strip() if unit == "%" else unit.format(top)
+        where = f"peak row {row} col {col}" + (f" of grid {span}" if len(self.run.tokens.spans) > 1 else "")
+        return Heat(np.asarray(values, dtype=np.float32) / np.float32(top), source, high, where, note)

@@ -1,0 +1,84 @@
+"""Remembers, per run, where the explorer was left, and reads the user's own keys. Failing at it is never an error."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+from flowtui.engine.results import Run
+
+from .look import Look, look_from_plain
+
+MAX_RUNS = 200
+MAX_BYTES = 1 << 20
+
+log = logging.getLogger(__name__)
+
+
+def state_file() -> Path:
+    """Where the views of the last runs are kept."""
+    from platformdirs import user_state_path
+
+    return user_state_path("flowtui") / "explorer.json"
+
+
+def keys_file() -> Path:
+    """Where a user may remap keys: JSON, binding id -> keys, for example {"layer.next": "l,right"}."""
+    from platformdirs import user_config_path
+
+    return user_config_path("flowtui") / "keys.json"
+
+
+def run_key(run: Run) -> str:
+    """The same for the same question to the same model, wherever the file lies."""
+    digest = hashlib.blake2b(digest_size=12)
+    digest.update(run.model.fingerprint.encode("utf-8", "backslashreplace"))
+    digest.update(run.tokens.ids.tobytes())
+    for image in run.spec.images:
+        digest.update(hashlib.blake2b(image).digest())
+    return digest.hexdigest()
+
+
+def recall(path: Path | None, run: Run) -> Look:
+    """The look the run was left with, or the default one."""
+    views = _read(path) if path is not None else {}
+    return look_from_plain(views.get(run_key(run)), run.model.layers, len(run.answer.tokens))
+
+
+def remember(path: Path | None, run: Run, look: Look) -> None:
+    """Keeps the look for the next time; the oldest runs make room."""
+    if path is None:
+        return
+    views = _read(path)
+    key = run_key(run)
+    views.pop(key, None)
+    views[key] = look.to_plain()
+    kept = dict(list(views.items())[-MAX_RUNS:])
+    temporary = path.with_name(f"{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        temporary.write_text(json.dumps(kept), encoding="utf-8")
+        temporary.replace(path)
+    except OSError as error:
+        log.info("the view is not remembered: %s", error)
+        temporary.unlink(missing_ok=True)
+
+
+def read_keymap(path: Path) -> dict[str, str]:
+    """Remapped keys by binding id; empty where there is no such file or it makes no sense."""
+    return {k: v for k, v in _read(path).items() if isinstance(v, str)}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            return {}
+        plain = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        log.info("%s is not read: %s", path, error)
+        return {}
+    return plain if isinstance(plain, dict) else {}
