@@ -1,9 +1,10 @@
-"""A run's summary as plain text and as CSV: the same content without a screen."""
+"""A run's summary as plain text, as CSV and as JSON: the same content without a screen."""
 
 from __future__ import annotations
 
 import csv
 import io
+import json
 from typing import Any
 
 from flowtui.engine.results import GROUPS
@@ -12,8 +13,8 @@ from .summary import Summary
 from .text import visible
 
 COLUMNS = ("layer", *GROUPS, "cam_row", "cam_col", "k_logprob", "k_kl", "k_same", "k_text")
-"""Columns of the per-layer table. The `k_` columns are the run with the image cut at K = layer; the last row, layer = L,
-is the untouched model and has only those."""
+"""Columns of the per-layer table. The `k_` columns are the run with the image cut at K = layer; the last row, L, is
+the untouched model and has only those."""
 
 MAX_TEXT_CELLS = 48
 
@@ -47,6 +48,12 @@ def to_csv(summary: Summary) -> str:
     for row in rows(summary):
         writer.writerow({k: visible(v) if isinstance(v, str) else v for k, v in row.items()})
     return out.getvalue()
+
+
+def to_json(content: object) -> str:
+    """Any plain content as JSON that is safe on a terminal: ASCII only, no control character outside its escapes."""
+    # json leaves DEL alone; inside a document it can only stand in a string, where the escape means the same.
+    return json.dumps(content, ensure_ascii=True, allow_nan=False, indent=1).replace("\x7f", "\\u007f") + "\n"
 
 
 def to_text(summary: Summary) -> str:

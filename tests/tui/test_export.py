@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import base64
+import csv
+import io
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from flowtui.errors import UsageError
+from flowtui.tui.export import FORMATS, WHAT, export_run
+from flowtui.tui.summary import summarise
+from tests.factories import png, random_run
+
+
+def names(paths: list[Path]) -> list[str]:
+    return [path.name for path in paths]
+
+
+def read_csv(path: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader(path.read_text().splitlines()))
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_everything_is_exported_by_default(tmp_path: Path, format: str) -> None:
+    paths = export_run(random_run(layers=3), (), format, tmp_path / "new" / "folder")
+    assert {re.match(r"[a-z]+", path.name)[0] for path in paths} == set(WHAT)  # type: ignore[index]
+    assert {path.suffix for path in paths} == {f".{format}"}
+    assert all(path.stat().st_size for path in paths)
+
+
+@pytest.mark.parametrize("what", ["cam", "attention"])
+def test_maps_have_the_images_own_resolution(tmp_path: Path, what: str) -> None:
+    run = random_run(layers=3)
+    run = replace(run, spec=replace(run.spec, images=(png(120, 80),)))
+    paths = export_run(run, (what,), "png", tmp_path)
+    assert names(paths) == [f"{what}-layer-{i:02d}.png" for i in range(3)]
+    with Image.open(paths[0]) as made:
+        assert made.size == (120, 80)
+
+
+def test_a_zero_map_leaves_the_picture(tmp_path: Path) -> None:
+    run = random_run(layers=3)
+    last = export_run(run, ("cam",), "png", tmp_path)[-1]
+    with Image.open(last) as made, Image.open(io.BytesIO(run.spec.images[0])) as original:
+        np.testing.assert_array_equal(np.asarray(made), np.asarray(original.convert("RGB")))
+
+
+def test_map_values_are_the_stored_ones(tmp_path: Path) -> None:
+    run = random_run(layers=2, grid=(3, 4))
+    (table,) = export_run(run, ("cam",), "csv", tmp_path)
+    found = np.zeros((2, 3, 4))
+    for row in read_csv(table):
+        found[int(row["layer"]), int(row["row"]), int(row["col"])] = float(row["value"])
+    heat = run.analyses["cam"].stack("heat")[:, 0].reshape(2, 3, 4)
+    np.testing.assert_array_equal(found, heat)
+    (document,) = export_run(run, ("cam",), "json", tmp_path)
+    grids = [layer["grids"][0] for layer in json.loads(document.read_text())["layers"]]
+    np.testing.assert_array_equal(grids, heat)
+
+
+def test_attention_maps_are_means_over_answer_tokens(tmp_path: Path) -> None:
+    run = random_run(layers=2, grid=(3, 4))
+    (document,) = export_run(run, ("attention",), "json", tmp_path)
+    grid = json.loads(document.read_text())["layers"][1]["grids"][0]
+    rows = run.analyses["attention"].layers[1].arrays["image_rows"]
+    by_hand = sum(row.astype(float) for row in rows) / len(rows)
+    # The same three float32 values added in float64, in another order.
+    np.testing.assert_allclose(np.ravel(grid), by_hand, rtol=1e-12)
+
+
+def test_curves_follow_the_summary(tmp_path: Path) -> None:
+    run = random_run()
+    content = summarise(run)
+    (table,) = export_run(run, ("truncation",), "csv", tmp_path)
+    curve = read_csv(table)
+    assert [float(row["kl"]) for row in curve] == content["truncation"]["kl"]
+    assert curve[0]["text"] == "a blue ring"
+    (document,) = export_run(run, ("truncation",), "json", tmp_path)
+    assert json.loads(document.read_text())["cliff"] == content["cliff"]
+    (shares,) = export_run(run, ("flow",), "csv", tmp_path)
+    assert [float(row["image"]) for row in read_csv(shares)] == content["attention"]["share"]["image"]
+
+
+def test_the_sheet_holds_a_picture_of_every_layer(tmp_path: Path) -> None:
+    (sheet,) = export_run(random_run(layers=5), ("cam",), "svg", tmp_path)
+    images = list(ET.parse(sheet).iter("{http://www.w3.org/2000/svg}image"))
+    assert len(images) == 5
+    data = base64.b64decode(images[0].get("href", "").removeprefix("data:image/png;base64,"))
+    assert Image.open(io.BytesIO(data)).size == (96, 96)
+
+
+def test_text_from_the_model_stays_text(tmp_path: Path) -> None:
+    run = random_run(layers=2)
+    run = replace(run, answer=replace(run.answer, text="</svg>\x1b"))
+    (sheet,) = export_run(run, ("cam",), "svg", tmp_path)
+    assert "␛" in ET.parse(sheet).findtext("{http://www.w3.org/2000/svg}text", "")
+
+
+def test_what_is_missing_is_named(tmp_path: Path) -> None:
+    run = random_run(analyses=("cam",))
+    with pytest.raises(UsageError, match="no attention results, which flow"):
+        export_run(run, ("flow",), "svg", tmp_path)
+    with pytest.raises(UsageError, match="'heads'"):
+        export_run(run, ("heads",), "svg", tmp_path)
+    with pytest.raises(UsageError, match="'gif'"):
+        export_run(run, (), "gif", tmp_path)
+    with pytest.raises(UsageError, match="no results"):
+        export_run(random_run(analyses=()), (), "png", tmp_path)
+    assert not list(tmp_path.iterdir())

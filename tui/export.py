@@ -1,0 +1,215 @@
+"""Writes a run's maps, shares and curves as files that other programs open.
+
+cam, attention   png: one picture per layer, the map over the image; svg: one sheet of all layers;
+                 csv, json: the values on the grid, before division by their maximum
+flow             attention shares over layers: png, svg: a chart; csv, json: the values
+truncation       KL and log-probability over K: png, svg: charts; csv, json: the values and the text at each K
+"""
+
+from __future__ import annotations
+
+import base64
+import csv
+import io
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+from xml.sax.saxutils import escape
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from flowtui.engine.images import decode_image
+from flowtui.engine.results import GROUPS, LayerResult, Run
+from flowtui.errors import UsageError
+
+from .charts import Chart, to_image, to_svg
+from .overlay import overlay
+from .summary import grid_heat, summarise
+from .table import cliff_sentence, to_json
+from .text import visible
+
+WHAT = ("cam", "attention", "flow", "truncation")
+FORMATS = ("png", "svg", "csv", "json")
+TILE_PX = 144
+
+_NEEDS = {"cam": "cam", "attention": "attention", "flow": "attention", "truncation": "truncation"}
+Maps = dict[int, NDArray[Any]]
+
+
+def export_run(run: Run, what: Sequence[str], format: str, folder: Path) -> list[Path]:
+    """Writes files into a folder, which is made where it is missing; files of the same names are replaced.
+
+    Args:
+        run: The run.
+        what: Some of `WHAT`; empty means all that the run has results for.
+        format: One of `FORMATS`.
+        folder: Where to.
+
+    Returns:
+        The files, in the order they were written.
+
+    Raises:
+        UsageError: Unknown `what` or format, or the run lacks the analysis it needs.
+        OSError: A file cannot be written.
+    """
+    _check(run, what, format)
+    chosen = list(dict.fromkeys(what)) or [name for name in WHAT if _NEEDS[name] in run.analyses]
+    if not chosen:
+        raise UsageError("The run has no results yet.", "Compute them with: flowtui precompute RUN.pkl")
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for name in chosen:
+        for file, data in _files(run, name, format):
+            path = folder / file
+            path.write_bytes(data)
+            written.append(path)
+    return written
+
+
+def _check(run: Run, what: Sequence[str], format: str) -> None:
+    if format not in FORMATS:
+        raise UsageError(f"There is no format {format!r}.", f"Use one of {', '.join(FORMATS)}.")
+    for name in what:
+        if name not in WHAT:
+            raise UsageError(f"There is nothing called {name!r} to export.", f"Use some of {', '.join(WHAT)}.")
+        if _NEEDS[name] not in run.analyses:
+            hint = f"Compute it with: flowtui precompute RUN.pkl --analysis {_NEEDS[name]}"
+            raise UsageError(f"The run holds no {_NEEDS[name]} results, which {name} is made from.", hint)
+
+
+def _files(run: Run, name: str, format: str) -> Iterable[tuple[str, bytes]]:
+    """The files for one of `WHAT`: name, content."""
+    if name in ("cam", "attention"):
+        take = _MAPS[name]
+        maps = {k: take(result) for k, result in sorted(run.analyses[name].layers.items())}
+        return _MAP_WRITERS[format](run, name, maps)
+    content = summarise(run)
+    if format == "json":
+        part = content["attention"] if name == "flow" else {**content["truncation"], "cliff": content["cliff"]}
+        return [(f"{name}.json", to_json(part).encode())]
+    if format == "csv":
+        return [(f"{name}.csv", _flow_csv(content) if name == "flow" else _truncation_csv(content))]
+    charts = {"flow": _flow_chart(content)} if name == "flow" else _truncation_charts(content)
+    return [(f"{stem}.{format}", _chart_bytes(chart, format)) for stem, chart in charts.items()]
+
+
+_MAPS: dict[str, Callable[[LayerResult], NDArray[Any]]] = {
+    "cam": lambda result: result.arrays["heat"][0],
+    "attention": lambda result: np.asarray(result.arrays["image_rows"], dtype=np.float64).mean(axis=0),
+}
+
+
+def _pictures(run: Run, name: str, maps: Maps) -> Iterable[tuple[str, str, Image.Image]]:
+    """File stem, caption and picture of each image and layer."""
+    several = len(run.spec.images) > 1
+    for i, data in enumerate(run.spec.images):
+        picture = decode_image(data)
+        for layer, values in maps.items():
+            of_image = f"-image-{i + 1}" if several else ""
+            zero = "" if float(values.max(initial=0)) > 0 else " (all zero)"
+            caption = f"layer {layer}{zero}" + (f", image {i + 1}" if several else "")
+            yield f"{name}{of_image}-layer-{layer:02d}", caption, overlay(picture, run.tokens, values, i)
+
+
+def _map_png(run: Run, name: str, maps: Maps) -> Iterable[tuple[str, bytes]]:
+    for stem, _, picture in _pictures(run, name, maps):
+        yield f"{stem}.png", _png(picture)
+
+
+def _map_svg(run: Run, name: str, maps: Maps) -> Iterable[tuple[str, bytes]]:
+    """One sheet of all layers, the paper's Figure 3."""
+    tiles = list(_pictures(run, name, maps))
+    columns = min(6, max(1, len(tiles)))
+    step, rows = TILE_PX + 12, -(-len(tiles) // columns)
+    body = []
+    for i, (_, caption, picture) in enumerate(tiles):
+        x, y = 12 + i % columns * step, 34 + i // columns * (step + 16)
+        link = "data:image/png;base64," + base64.b64encode(_png(picture)).decode()
+        body.append(
+            f'<image x="{x}" y="{y}" width="{TILE_PX}" height="{TILE_PX}" image-rendering="pixelated" href="{link}"/>'
+        )
+        body.append(f'<text x="{x}" y="{y + TILE_PX + 13}">{escape(caption)}</text>')
+    title = escape(visible(f"{name}: {run.spec.question} {run.answer.text}"))
+    yield (
+        f"{name}.svg",
+        (
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {columns * step + 12} {rows * (step + 16) + 40}" '
+            f'font-family="sans-serif" font-size="12"><rect width="100%" height="100%" fill="white"/>\n'
+            f'<text x="12" y="20" font-size="14">{title}</text>\n' + "\n".join(body) + "\n</svg>\n"
+        ).encode(),
+    )
+
+
+def _map_csv(run: Run, name: str, maps: Maps) -> Iterable[tuple[str, bytes]]:
+    rows = [
+        (layer, i, row, col, float(grid[row, col]))
+        for layer, values in maps.items()
+        for i, grid in enumerate(grid_heat(run, values))
+        if grid is not None
+        for row, col in np.ndindex(*grid.shape)
+    ]
+    yield f"{name}.csv", _csv(("layer", "span", "row", "col", "value"), rows)
+
+
+def _map_json(run: Run, name: str, maps: Maps) -> Iterable[tuple[str, bytes]]:
+    layers = [
+        {"layer": layer, "grids": [None if g is None else g.astype(float).tolist() for g in grid_heat(run, values)]}
+        for layer, values in maps.items()
+    ]
+    spans = summarise(run)["tokens"]["spans"]
+    yield f"{name}.json", to_json({"spans": spans, "layers": layers}).encode()
+
+
+_MAP_WRITERS: dict[str, Callable[[Run, str, Maps], Iterable[tuple[str, bytes]]]] = {
+    "png": _map_png,
+    "svg": _map_svg,
+    "csv": _map_csv,
+    "json": _map_json,
+}
+
+
+def _flow_chart(content: dict[str, Any]) -> Chart:
+    return Chart("Attention from the answer", "layer", "share", content["attention"]["share"])
+
+
+def _truncation_charts(content: dict[str, Any]) -> dict[str, Chart]:
+    curve, x_label = content["truncation"], "K: layers that see the image"
+    mark = content["cliff"]["k"] if content["cliff"] else None
+    label = "" if mark is None else f"cliff {mark}"
+    return {
+        "truncation-kl": Chart(cliff_sentence(content), x_label, "KL (nats)", {"KL": curve["kl"]}, mark, label),
+        "truncation-logprob": Chart(
+            "Log-probability of the full model's answer", x_label, "nats", {"log p": curve["logprob"]}, mark, label
+        ),
+    }
+
+
+def _chart_bytes(chart: Chart, format: str) -> bytes:
+    return to_svg(chart).encode() if format == "svg" else _png(to_image(chart))
+
+
+def _flow_csv(content: dict[str, Any]) -> bytes:
+    share = content["attention"]["share"]
+    return _csv(("layer", *GROUPS), [(i, *(share[g][i] for g in GROUPS)) for i in range(content["layers"])])
+
+
+def _truncation_csv(content: dict[str, Any]) -> bytes:
+    names = ("k", "logprob", "kl", "same_answer", "text")
+    curve = {**content["truncation"], "text": [t and visible(t) for t in content["truncation"]["text"]]}
+    return _csv(names, zip(*(curve[name] for name in names), strict=True))
+
+
+def _csv(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    return out.getvalue().encode()
+
+
+def _png(image: Image.Image) -> bytes:
+    out = io.BytesIO()
+    image.save(out, "PNG")
+    return out.getvalue()
