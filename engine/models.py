@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from safetensors import SafetensorError
-from torch import nn
 from transformers import (
     AutoConfig,
     AutoModelForImageTextToText,
@@ -19,57 +18,22 @@ from transformers import (
     PreTrainedModel,
     ProcessorMixin,
 )
-from transformers.utils import cached_file
 from transformers.utils import logging as transformers_logging
+from transformers.utils.hub import cached_file
 
 from flowtui.errors import ModelError, UsageError
 
+from .loaded import Loaded
 from .place import fingerprint, resolve_model
 from .results import ModelInfo
+from .selftest import self_test
 from .structure import Decoder, find_decoder
+
+__all__ = ["DTYPES", "Loaded", "load_model", "silence"]
 
 log = logging.getLogger(__name__)
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-
-
-@dataclass(slots=True)
-class Loaded:
-    """A model in memory: every parameter frozen, evaluation mode, its decoder's parts at hand.
-
-    Attributes:
-        model: The whole model.
-        processor: Its processor.
-        info: What was found.
-        decoder: Module that holds the token embedding, the layers and the final norm.
-        layers: L decoder layers.
-        attentions: The self-attention module of each layer.
-        final_norm: Between the last layer and the head.
-        lm_head: Hidden state to logits.
-        image_token_id: Id of the placeholder that an image's features replace.
-        stop_ids: Ids that end an answer.
-    """
-
-    model: PreTrainedModel
-    processor: ProcessorMixin
-    info: ModelInfo
-    decoder: nn.Module
-    layers: nn.ModuleList
-    attentions: tuple[nn.Module, ...]
-    final_norm: nn.Module
-    lm_head: nn.Module
-    image_token_id: int
-    stop_ids: tuple[int, ...]
-
-    @property
-    def device(self) -> torch.device:
-        """Where the model's inputs belong."""
-        return self.model.device
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """What the model computes in."""
-        return self.model.dtype
 
 
 def load_model(
@@ -104,9 +68,9 @@ def load_model(
     try:
         config = AutoConfig.from_pretrained(place, **common)
         kind = _choose_dtype(dtype, target, config)
-        processor = AutoProcessor.from_pretrained(place, **common)
-        model, report = AutoModelForImageTextToText.from_pretrained(
-            place, config=config, dtype=kind, attn_implementation="sdpa", output_loading_info=True, **common
+        processor: ProcessorMixin = cast(Any, AutoProcessor).from_pretrained(place, **common)
+        model, report = cast(Any, AutoModelForImageTextToText).from_pretrained(
+            place, config=config, dtype=kind, output_loading_info=True, **common
         )
         directory = (
             Path(place) if Path(place).is_dir() else Path(str(cached_file(place, "config.json", **common))).parent
@@ -128,15 +92,14 @@ def load_model(
             f"The weights of {name} are incomplete: {len(report['missing_keys'])} tensors are missing ({some}, ...).",
             "They would be random numbers. Get the files again.",
         )
-    model = model.to(target).eval()
+    model = cast(PreTrainedModel, model.to(target).eval())
     model.requires_grad_(False)
     stop_ids = _keep_greedy(model, processor)
     decoder = find_decoder(model)
-    info = _describe(name, model, decoder, directory, None if Path(place).is_dir() else config)
-    return Loaded(
+    loaded = Loaded(
         model,
         processor,
-        info,
+        _describe(name, model, decoder, directory, None if Path(place).is_dir() else config),
         decoder.module,
         decoder.layers,
         decoder.attentions,
@@ -145,12 +108,14 @@ def load_model(
         _image_token(name, model, processor),
         stop_ids,
     )
+    return replace(loaded, info=replace(loaded.info, self_test_error=self_test(loaded)))
 
 
 def silence() -> None:
     """Keeps transformers from writing progress bars and advice: a screen or a protocol owns the terminal."""
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
+    quiet = cast(Any, transformers_logging)
+    quiet.set_verbosity_error()
+    quiet.disable_progress_bar()
 
 
 def _choose_device(device: str) -> torch.device:
@@ -181,9 +146,8 @@ def _keep_greedy(model: PreTrainedModel, processor: ProcessorMixin) -> tuple[int
     stop = old.eos_token_id if old.eos_token_id is not None else processor.tokenizer.eos_token_id
     stops = tuple(stop) if isinstance(stop, (list, tuple)) else (() if stop is None else (int(stop),))
     pad = old.pad_token_id if old.pad_token_id is not None else (stops[0] if stops else None)
-    model.generation_config = GenerationConfig(
-        do_sample=False, num_beams=1, bos_token_id=old.bos_token_id, eos_token_id=list(stops) or None, pad_token_id=pad
-    )
+    ids = {"bos_token_id": old.bos_token_id, "eos_token_id": list(stops) or None, "pad_token_id": pad}
+    model.generation_config = cast(Any, GenerationConfig)(do_sample=False, num_beams=1, **ids)
     return stops
 
 
@@ -234,8 +198,3 @@ def _explained(name: str, error: Exception) -> ModelError:
     return ModelError(
         f"{name} could not be loaded: {reason}", "It must be a vision-language model in Hugging Face layout."
     )
-
-
-def with_error(loaded: Loaded, error: float) -> Loaded:
-    """The same model with its self-test's result written down."""
-    return replace(loaded, info=replace(loaded.info, self_test_error=error))

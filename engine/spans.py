@@ -123,7 +123,7 @@ def find_spans(
 def _grid(
     tokens: int, seen_px: tuple[int, int] | None, patch_px: int | None
 ) -> tuple[int, int, int, tuple[int, int] | None]:
-    """Rows, columns, leading tokens that are no cell (a class token) and the pixels covered, (0, 0, 0, None) if unknown."""
+    """Rows, columns, leading tokens that are no cell (a class token) and pixels covered; (0, 0, 0, None) if unknown."""
     if seen_px and patch_px:
         cols, rows = seen_px[0] // patch_px, seen_px[1] // patch_px
         # The patches leave a margin at the right and the bottom where the size is no multiple.

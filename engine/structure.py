@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, cast
 
 from torch import nn
 from transformers import PreTrainedModel
@@ -22,7 +23,7 @@ class Decoder:
         lm_head: Hidden state to logits.
     """
 
-    module: nn.Module
+    module: PreTrainedModel
     layers: nn.ModuleList
     attentions: tuple[nn.Module, ...]
     final_norm: nn.Module
@@ -35,13 +36,19 @@ def find_decoder(model: PreTrainedModel) -> Decoder:
     Raises:
         UnsupportedModelError: A part is missing or there are several; the message says what was found.
     """
-    embedding, lm_head = model.get_input_embeddings(), model.get_output_embeddings()
+    embedding = model.get_input_embeddings()
+    lm_head: nn.Module | None = cast(Any, model).get_output_embeddings()
     count = int(model.config.get_text_config(decoder=True).num_hidden_layers)
     if lm_head is None:
         raise _refusal(model, "it has no output embedding (lm_head)")
     # Through `children`, not by name: families name these parts differently.
     holders = [m for m in model.modules() if any(child is embedding for child in m.children())]
-    found = [(m, c) for m in holders for c in m.children() if isinstance(c, nn.ModuleList) and len(c) == count]
+    found = [
+        (m, c)
+        for m in holders
+        for c in m.children()
+        if isinstance(m, PreTrainedModel) and isinstance(c, nn.ModuleList) and len(c) == count
+    ]
     if len(found) != 1:
         raise _refusal(
             model, f"{len(found)} modules hold the token embedding beside {count} layers, where 1 was expected"

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.factories import png
 from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig, LlavaForConditionalGeneration
 
 from flowtui.engine.demo.model import SPECIAL, build_processor
@@ -14,6 +13,7 @@ from flowtui.engine.demo.questions import VOCABULARY
 from flowtui.engine.inputs import Inputs, prepare
 from flowtui.engine.models import Loaded, load_model
 from flowtui.engine.spec import RunSpec
+from tests.factories import png
 
 QUESTION = "What color is the circle ?"
 ANSWER = "a red circle"

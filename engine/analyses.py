@@ -1,0 +1,137 @@
+"""Runs one analysis: chooses its module, reports progress, cancels between layers, and survives a lack of memory once."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import re
+from collections.abc import Callable, Sequence
+
+import psutil
+import torch
+
+from flowtui.errors import CancelledError, OutOfMemoryError, UsageError
+
+from .budget import smaller_chunks
+from .failures import is_out_of_memory
+from .inputs import Inputs
+from .loaded import Loaded
+from .results import LayerResult
+from .spec import AttentionParameters, CamParameters, Parameters, TruncationParameters
+
+log = logging.getLogger(__name__)
+
+_UNITS = {"": 1, "bytes": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
+
+
+def run_analysis(
+    loaded: Loaded,
+    inputs: Inputs,
+    parameters: Parameters,
+    layers: Sequence[int] | None,
+    on_layer: Callable[[LayerResult], None],
+    on_progress: Callable[[int, float], None],
+    cancelled: Callable[[], bool],
+) -> None:
+    """Runs the analysis that the parameters belong to.
+
+    Args:
+        loaded: The model.
+        inputs: Prompt and answer.
+        parameters: Their type says which analysis.
+        layers: Layers wanted (K for truncation), or None for all.
+        on_layer: Gets each layer's result as it is made, each layer once.
+        on_progress: Gets (layer, fraction done).
+        cancelled: Asked between layers.
+
+    Raises:
+        CancelledError: `cancelled` said yes.
+        OutOfMemoryError: Not enough memory, in smaller chunks neither; with needed and free bytes.
+        UsageError: No such layer.
+    """
+    count = loaded.info.layers + isinstance(parameters, TruncationParameters)
+    wanted = sorted(set(range(count) if layers is None else layers))
+    if wanted and not 0 <= wanted[0] <= wanted[-1] < count:
+        raise UsageError(f"This analysis of {loaded.info.name} has layers 0 to {count - 1}.", "Ask for those.")
+    delivered: set[int] = set()
+
+    def deliver(result: LayerResult) -> None:
+        if result.layer not in delivered:
+            delivered.add(result.layer)
+            on_layer(result)
+
+    def check(layer: int, fraction: float) -> None:
+        if cancelled():
+            raise CancelledError("Cancelled.")
+        on_progress(layer, fraction)
+
+    def attempt() -> None:
+        if cancelled():
+            raise CancelledError("Cancelled.")
+        _run(loaded, inputs, parameters, [layer for layer in wanted if layer not in delivered], deliver, check)
+
+    shortage = _shortage(attempt, loaded)
+    if shortage is not None:
+        log.warning("out of memory, trying again in smaller chunks: %s", shortage)
+        with smaller_chunks():
+            shortage = _shortage(attempt, loaded)
+    if shortage is not None:
+        raise OutOfMemoryError(shortage, "Use a smaller image, a shorter answer, half precision or another device.")
+
+
+def _run(
+    loaded: Loaded,
+    inputs: Inputs,
+    parameters: Parameters,
+    layers: list[int],
+    on_layer: Callable[[LayerResult], None],
+    check: Callable[[int, float], None],
+) -> None:
+    # Imported here: an analysis that is not asked for costs no import, and cannot stand in another's way.
+    match parameters:
+        case AttentionParameters():
+            from . import attention
+
+            attention.run(loaded, inputs, parameters, layers, on_layer, check)
+        case CamParameters():
+            from . import cam
+
+            cam.run(loaded, inputs, parameters, layers, on_layer, check)
+        case TruncationParameters():
+            from . import truncation
+
+            truncation.run(loaded, inputs, parameters, layers, on_layer, check)
+
+
+def _shortage(attempt: Callable[[], None], loaded: Loaded) -> str | None:
+    """Runs an attempt; what lacked where memory did, else None.
+
+    The exception holds every frame's tensors alive: it is gone, and the cache emptied, before this returns.
+    """
+    try:
+        attempt()
+        return None
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        text = str(error)
+    gc.collect()
+    if loaded.device.type == "cuda":
+        torch.cuda.empty_cache()
+    return describe_shortage(text, loaded.device)
+
+
+def describe_shortage(text: str, device: torch.device) -> str:
+    """One sentence with needed and free bytes.
+
+    Args:
+        text: What torch said.
+        device: Where.
+    """
+    found = re.search(r"(?:[Tt]ried to allocate|allocate) ([\d.]+) ?(bytes|[KMGT]iB)", text)
+    needed = f"{int(float(found[1]) * _UNITS[found[2]]):,} bytes more" if found else "more memory than there is"
+    if device.type == "cuda":
+        free = torch.cuda.mem_get_info(device)[0]
+    else:
+        free = int(psutil.virtual_memory().available)
+    return f"The device {device} is out of memory: the analysis needs {needed}, {free:,} bytes are free."

@@ -1,0 +1,198 @@
+"""Exact attention weights of a few rows, read off a normal forward pass.
+
+Transformers looks its attention function up by name, at every call. `watch` gives the decoder a name of ours for as
+long as it lasts: the function behind it computes the layer's normal output (SDPA, or the formula where SDPA has none)
+and, beside it, the weights of the rows asked for, a chunk of rows at a time. No [layer head query key] tensor ever
+exists. The same place cuts connections between positions (`Cut`), layer by layer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor, nn
+from transformers import AttentionInterface, AttentionMaskInterface
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import sdpa_mask
+
+from .budget import rows_per_chunk
+from .loaded import Loaded
+
+NAME = "flowtui"
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Some rows of one layer's attention.
+
+    Attributes:
+        layer: 0-based.
+        start: Index of the first of these rows among the rows asked for.
+        weights: [head row key] float32, sums to 1 over key.
+        value_norm: [head key] float32, length of each head's value vector at each key.
+    """
+
+    layer: int
+    start: int
+    weights: Tensor
+    value_norm: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Connections that a layer must not have. A position always keeps the one to itself: a row needs a key.
+
+    Attributes:
+        keys: [N] bool, the positions that cannot be seen.
+        queries: [N] bool, the positions that cannot see them; None for all.
+    """
+
+    keys: Tensor
+    queries: Tensor | None = None
+
+
+@dataclass(slots=True)
+class Watch:
+    """What to read, and what to change, in one forward pass over one sequence without a key-value cache.
+
+    Attributes:
+        rows: [R] int64, query positions to read.
+        layers: Layers to read.
+        on_chunk: Gets the rows in order, chunk by chunk; called inside the layer, so an exception ends the pass.
+        cuts: Layer -> connections to cut there.
+    """
+
+    rows: Tensor
+    layers: Sequence[int]
+    on_chunk: Callable[[Chunk], None]
+    cuts: Mapping[int, Cut] = field(default_factory=dict)
+
+
+_watched: WeakKeyDictionary[nn.Module, tuple[int, Watch]] = WeakKeyDictionary()
+"""Attention modules under watch -> (layer, watch). Modules, not layer numbers: vision towers have those too."""
+
+
+@contextmanager
+def watch(loaded: Loaded, what: Watch) -> Iterator[None]:
+    """Watches the decoder inside the block; afterwards, however it ends, the model is as before."""
+    config = loaded.decoder.config
+    before = config._attn_implementation
+    if any(module in _watched for module in loaded.attentions):
+        raise RuntimeError("this model is being watched already")
+    try:
+        for layer, module in enumerate(loaded.attentions):
+            _watched[module] = (layer, what)
+        # On the decoder alone: a vision tower keeps the implementation it was loaded with.
+        config._attn_implementation = NAME
+        yield
+    finally:
+        config._attn_implementation = before
+        for module in loaded.attentions:
+            _watched.pop(module, None)
+
+
+def _attention(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None = None,
+    *,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    is_causal: bool | None = None,
+    softcap: float | None = None,
+    **kwargs: Any,
+) -> tuple[Tensor, None]:
+    """The function that transformers calls: query [B H Q d], key and value [B Hkv K d] -> ([B Q H d], None)."""
+    layer, what = _watched.get(module, (-1, None))
+    scaling = scaling if scaling is not None else query.shape[-1] ** -0.5
+    causal = query.shape[2] > 1 and (is_causal if is_causal is not None else getattr(module, "is_causal", True))
+    mask = attention_mask[..., : key.shape[2]] if attention_mask is not None else None
+    scores = _Scores(query, key, mask, scaling, causal and mask is None, softcap)
+    if what is not None:
+        if len(query) != 1 or query.shape[2] != key.shape[2]:
+            raise RuntimeError("a watched pass takes one whole sequence, without a key-value cache")
+        if layer in what.cuts:
+            scores.mask, scores.causal = _cut_mask(what.cuts[layer], scores), False
+        if layer in what.layers:
+            _read(layer, what, scores, value)
+    if softcap is not None:
+        return _explicit(scores, value), None
+    output, _ = sdpa_attention_forward(
+        module, query, key, value, scores.mask, dropout, scaling, is_causal=is_causal, **kwargs
+    )
+    return output, None
+
+
+class _Scores:
+    """Attention weights of chosen rows, from what the attention function was given."""
+
+    def __init__(
+        self, query: Tensor, key: Tensor, mask: Tensor | None, scaling: float, causal: bool, softcap: float | None
+    ) -> None:
+        self.query, self.key, self.mask = query, key, mask
+        self.scaling, self.causal, self.softcap = scaling, causal, softcap
+
+    def weights(self, rows: Tensor) -> Tensor:
+        """[B H R K] float32, sums to 1 over K."""
+        b, h, _, d = self.query.shape
+        groups = self.key.shape[1]
+        # Keys are shared by groups of query heads; float32, for half precision would round the scores.
+        query = self.query[:, :, rows].float().reshape(b, groups, h // groups, len(rows), d)
+        scores = (query @ self.key.float()[:, :, None].transpose(-1, -2)).reshape(b, h, len(rows), -1) * self.scaling
+        if self.softcap is not None:
+            scores = torch.tanh(scores / self.softcap) * self.softcap
+        if self.causal:
+            scores = scores.masked_fill(torch.arange(scores.shape[-1], device=rows.device) > rows[:, None], -torch.inf)
+        elif self.mask is not None:
+            mask = self.mask.expand(-1, -1, self.query.shape[2], -1)[:, :, rows]
+            scores = scores.masked_fill(~mask, -torch.inf) if mask.dtype == torch.bool else scores + mask.float()
+        return scores.softmax(-1)
+
+
+def _read(layer: int, what: Watch, scores: _Scores, value: Tensor) -> None:
+    heads, keys = scores.query.shape[1], scores.key.shape[2]
+    norm = value[0].float().norm(dim=-1).repeat_interleave(heads // value.shape[1], 0)
+    # Scores, weights and their product live at the same time.
+    step = rows_per_chunk(3 * heads * keys * 4)
+    for start in range(0, len(what.rows), step):
+        rows = what.rows[start : start + step]
+        what.on_chunk(Chunk(layer, start, scores.weights(rows)[0], norm))
+
+
+def _cut_mask(cut: Cut, scores: _Scores) -> Tensor:
+    """The layer's own mask without the cut connections: [1 1 Q K] bool or additive, as the layer's own was."""
+    n, device = scores.query.shape[2], scores.query.device
+    hidden = cut.keys.to(device)[None].expand(n, n)
+    if cut.queries is not None:
+        hidden = hidden & cut.queries.to(device)[:, None]
+    hidden = (hidden & ~torch.eye(n, dtype=torch.bool, device=device))[None, None]
+    if scores.mask is None:
+        own = torch.ones(n, n, dtype=torch.bool, device=device)
+        return (own.tril() if scores.causal else own)[None, None] & ~hidden
+    if scores.mask.dtype == torch.bool:
+        return scores.mask & ~hidden
+    return scores.mask.masked_fill(hidden, torch.finfo(scores.mask.dtype).min)
+
+
+def _explicit(scores: _Scores, value: Tensor) -> Tensor:
+    """Attention output [B Q H d] by the formula, in chunks of rows: SDPA knows no soft cap on scores."""
+    b, h, q, _ = scores.query.shape
+    groups, keys = value.shape[1], value.shape[2]
+    parts = []
+    step = rows_per_chunk(3 * b * h * keys * 4)
+    for start in range(0, q, step):
+        rows = torch.arange(start, min(start + step, q), device=value.device)
+        weights = scores.weights(rows).to(value.dtype).reshape(b, groups, h // groups, len(rows), keys)
+        parts.append((weights @ value[:, :, None]).reshape(b, h, len(rows), -1))
+    return torch.cat(parts, 2).transpose(1, 2).contiguous()
+
+
+AttentionInterface.register(NAME, _attention)
+AttentionMaskInterface.register(NAME, sdpa_mask)
