@@ -1,0 +1,224 @@
+"""What the answer becomes when the image is cut after K layers, exactly, for every K at once.
+
+Source: the paper's Eq. 9-13, Figure 5 and Table 1. Departures: tokens keep their original positions; the whole curve
+comes from one full pass and one walk (docs/method.md), with logits equal to really dropping the tokens at each K.
+
+What remains from layer K on, besides all text tokens:
+- all: no image token (the paper's).
+- top-r: the r image tokens with the highest head-mean attention from the last prompt row at layer K-1 of the full
+  model. K = 0 has no layer before it and is ranked by layer 0's own attention, so that r = n is the full model at
+  every K.
+- random-r: one seeded draw of r image tokens, the same for every K, so that the curve shows K and not the draw.
+
+Greedy text: an answer that the model decoded is compared token by token, its end included. For an answer that the user
+gave, "same" means that greedy decoding at K gives what greedy decoding of the full model gives, and the text is that
+greedy text: log-probabilities and KL are the given answer's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from flowtui.errors import UsageError
+
+from ._decode import Branch, decode, find_branch
+from ._walk import Recording, head, record, walk
+from .budget import rows_per_chunk
+from .inputs import Inputs, decode_answer
+from .models import Loaded
+from .results import LayerResult
+from .rows import Chunk, Watch, watch
+from .spec import TruncationParameters
+
+ANALYSIS = "truncation"
+
+# The walk keeps keys and values of all its layers, so it gets more than one chunk of passing values.
+WALK_CHUNKS = 16
+
+
+@torch.no_grad()
+def run(
+    loaded: Loaded,
+    inputs: Inputs,
+    parameters: TruncationParameters,
+    layers: Sequence[int],
+    on_layer: Callable[[LayerResult], None],
+    check: Callable[[int, float], None],
+) -> None:
+    """Computes the truncation curve; arrays as in `flowtui.engine.results`.
+
+    Args:
+        loaded: The model.
+        inputs: Prompt and answer.
+        parameters: What remains beyond K.
+        layers: The K wanted, 0..L.
+        on_layer: Gets each K's result, in ascending order.
+        check: Called with (layer, fraction done) before each layer that runs; may raise to cancel.
+
+    Raises:
+        UsageError: A K out of range, an impossible r, or a prompt that ends in an image token.
+        UnsupportedModelError: The decoder cannot be taken apart layer by layer.
+    """
+    count = len(loaded.layers)
+    ks = sorted(set(layers))
+    if not ks:
+        return
+    if ks[0] < 0 or ks[-1] > count:
+        raise UsageError(f"K runs from 0 to {count} here, not {ks[0]} to {ks[-1]}.")
+    kept = _Kept(loaded, inputs, parameters)
+    below = [k for k in ks if k < count]
+    chunks = list(_chunks(loaded, below, kept.size))
+    progress = _Progress(check, count, chunks)
+    with kept.watching(below):
+        recording = record(loaded, inputs, below, kept.positions, kept.candidates, progress.layer)
+    full = _Reference(loaded, inputs, recording, progress)
+    for chunk in chunks:
+        walked = walk(loaded, recording, chunk, progress.layer)
+        rows = [full.compare(k, head(loaded, walked.rows(i, recording.rows))) for i, k in enumerate(chunk)]
+        decode(loaded, inputs, recording, walked, [row.branch for row in rows], progress.decoding(chunk[-1]))
+        for row in rows:
+            on_layer(full.result(row))
+    if count in ks:
+        on_layer(full.result(full.itself()))
+
+
+def _chunks(loaded: Loaded, ks: list[int], size: int) -> Iterator[list[int]]:
+    """Groups of K that share one walk, within the memory that may be taken; `size` tokens remain for each."""
+    info, element = loaded.info, torch.finfo(loaded.dtype).bits // 8
+    cached = 2 * info.layers * info.d_model * info.kv_heads // info.heads
+    row_bytes = size * element * (cached + 16 * info.d_model)
+    step = rows_per_chunk(row_bytes // WALK_CHUNKS)
+    for start in range(0, len(ks), step):
+        yield ks[start : start + step]
+
+
+class _Kept:
+    """Which tokens remain at each K.
+
+    Attributes:
+        size: How many.
+        candidates: Positions that remain at some K: [C].
+    """
+
+    def __init__(self, loaded: Loaded, inputs: Inputs, parameters: TruncationParameters) -> None:
+        self.loaded, self.strategy = loaded, parameters.strategy
+        self.image = inputs.image_positions
+        self.r = 0 if parameters.strategy == "all" else parameters.r
+        n, device = len(self.image), self.image.device
+        if not 0 <= self.r <= n:
+            raise UsageError(f"r is {self.r}, but the prompt has {n} image tokens.", f"Use r from 0 to {n}.")
+        everything = torch.arange(inputs.length, device=device)
+        self.text = everything[~torch.isin(everything, self.image)]
+        self.last_row = inputs.prompt_length - 1
+        if bool((self.image == self.last_row).any()):
+            raise UsageError(
+                "The prompt ends in an image token, so nothing is left to predict the answer once the image is cut.",
+                "Put the question after the image.",
+            )
+        self.size = len(self.text) + self.r
+        self.candidates = everything if self.r else self.text
+        self.drawn = self.image[:0]
+        if parameters.strategy == "random-r":
+            order = torch.randperm(n, generator=torch.Generator().manual_seed(parameters.seed))
+            self.drawn = self.image[order[: self.r].to(device)]
+        self.ranking: dict[int, Tensor] = {}
+
+    def watching(self, ks: Sequence[int]) -> AbstractContextManager[None]:
+        """Reads the attention that top-r ranks by."""
+        if self.strategy != "top-r" or not self.r:
+            return nullcontext()
+        ranked_by = sorted({max(k - 1, 0) for k in ks})
+        return watch(self.loaded, Watch(torch.tensor([self.last_row], device=self.image.device), ranked_by, self._rank))
+
+    def _rank(self, chunk: Chunk) -> None:
+        self.ranking[chunk.layer] = chunk.weights[:, 0].mean(0)[self.image]
+
+    def positions(self, k: int) -> Tensor:
+        """Positions that remain from layer K on, ascending: [size]."""
+        chosen = self.drawn
+        if self.strategy == "top-r" and self.r:
+            order = self.ranking[max(k - 1, 0)].argsort(descending=True, stable=True)
+            chosen = self.image[order[: self.r]]
+        return torch.cat([self.text, chosen]).sort().values
+
+
+class _Progress:
+    """Turns steps of very different kinds into one rising fraction, by the layers that each runs through."""
+
+    def __init__(self, check: Callable[[int, float], None], count: int, chunks: Sequence[Sequence[int]]) -> None:
+        self.check, self.count, self.done = check, count, 0.0
+        # Decoding, where there is any, is taken to be worth one more pass.
+        self.total = 2 * count + sum(2 * count - chunk[0] for chunk in chunks)
+
+    def layer(self, index: int) -> None:
+        self.check(index, min(1.0, self.done / self.total))
+        self.done += 1
+
+    def decoding(self, k: int) -> Callable[[float], None]:
+        start = self.done
+        self.done += self.count
+        return lambda fraction: self.check(k, min(1.0, (start + fraction * self.count) / self.total))
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """One K: logprob [T] and kl [T], float32, and the greedy answer, complete once decoded."""
+
+    logprob: Tensor
+    kl: Tensor
+    branch: Branch
+
+
+class _Reference:
+    """The full model's side of every comparison."""
+
+    def __init__(self, loaded: Loaded, inputs: Inputs, recording: Recording, progress: _Progress) -> None:
+        self.loaded, self.inputs = loaded, inputs
+        count, answer = len(loaded.layers), inputs.prepared.answer
+        self.logs = recording.logits[:-1].log_softmax(-1)
+        predicted = recording.logits.argmax(-1).tolist()
+        self.accepted: list[set[int]] = [*({int(i)} for i in inputs.answer_ids), set(inputs.stop_ids)]
+        if answer.given:
+            self.branch = find_branch(inputs, count, predicted, self.accepted)
+            decode(loaded, inputs, recording, None, [self.branch], progress.decoding(count))
+        else:
+            # The model said it, so this is its greedy answer. Where rounding makes its own teacher-forced pass prefer
+            # another token, either one is agreement: the model itself is undecided there.
+            self.branch = Branch(count, len(answer.ids), list(answer.ids), answer.stopped)
+            for accepted, token in zip(self.accepted[: len(answer.ids) + answer.stopped], predicted, strict=False):
+                accepted.add(token)
+
+    def compare(self, k: int, logits: Tensor) -> _Row:
+        """One K's logits at the answer rows and the row after, [T+1 vocab], against the full model's."""
+        logs = logits[:-1].log_softmax(-1)
+        divergence = torch.nn.functional.kl_div(logs, self.logs, reduction="none", log_target=True).sum(-1).clamp_min(0)
+        branch = find_branch(self.inputs, k, logits.argmax(-1).tolist(), self.accepted)
+        return _Row(self.logprob(logs), divergence, branch)
+
+    def itself(self) -> _Row:
+        """K = L."""
+        logprob = self.logprob(self.logs)
+        return _Row(logprob, torch.zeros_like(logprob), self.branch)
+
+    def logprob(self, logs: Tensor) -> Tensor:
+        """The answer's log-probabilities: [T vocab] -> [T]."""
+        return logs.gather(-1, self.inputs.answer_ids[:, None])[:, 0]
+
+    def result(self, row: _Row) -> LayerResult:
+        """A finished row as the analysis' result."""
+        branch, answer = row.branch, self.inputs.prepared.answer
+        same = (branch.ids, branch.stopped) == (self.branch.ids, self.branch.stopped)
+        text = answer.text if tuple(branch.ids) == answer.ids else decode_answer(self.loaded, branch.ids)
+        arrays = {
+            "logprob": row.logprob.float().cpu().numpy(),
+            "kl": row.kl.float().cpu().numpy(),
+            "same": np.array(same),
+            "ids": np.array(branch.ids, dtype=np.int32),
+        }
+        return LayerResult(ANALYSIS, branch.k, arrays, text)
