@@ -43,9 +43,12 @@ _HINTS = {
 def reason_of(error: BaseException) -> str:
     """Says in words what an OSError or an sqlite3.Error means."""
     if isinstance(error, sqlite3.Error):
-        code = getattr(error, "sqlite_errorcode", None)
         # Extended codes keep the primary one in the low byte.
-        return _BY_SQLITE_CODE.get((code or 0) & 0xFF, str(error))
+        known = _BY_SQLITE_CODE.get((getattr(error, "sqlite_errorcode", 0) or 0) & 0xFF)
+        if known is None and isinstance(error.__context__, sqlite3.Error):
+            # A failed rollback after the failure that matters.
+            return reason_of(error.__context__)
+        return known or str(error)
     if isinstance(error, OSError):
         return _BY_ERRNO.get(error.errno or 0, error.strerror or str(error))
     if type(error).__name__ == "Timeout":

@@ -12,7 +12,8 @@ from pathlib import Path
 from flowtui.errors import RunFileError
 
 from .faults import hint_for, reason_of
-from .pickledata import LIMITS, Limits, NotPlainError, check_plain, loads, shown
+from .pickledata import loads
+from .plain import LIMITS, Limits, NotPlainError, check_plain, shown
 
 PROTOCOL = 4
 
