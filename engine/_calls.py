@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from flowtui.errors import UnsupportedModelError
 
-from .models import Loaded
+from .loaded import Loaded
 
 
 class KeyValues:

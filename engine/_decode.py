@@ -20,7 +20,7 @@ from flowtui.errors import UnsupportedModelError
 from ._calls import KeyValues, LayerCall, additive, call_layer
 from ._walk import Recording, Walk, head
 from .inputs import Inputs
-from .models import Loaded
+from .loaded import Loaded
 
 
 @dataclass(slots=True)

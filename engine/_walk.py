@@ -20,7 +20,7 @@ from flowtui.errors import UnsupportedModelError
 
 from ._calls import KeyValues, LayerCall, additive, call_layer, check_layers
 from .inputs import Inputs
-from .models import Loaded
+from .loaded import Loaded
 
 Report = Callable[[int], None]
 

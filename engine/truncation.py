@@ -31,7 +31,7 @@ from ._decode import Branch, decode, find_branch
 from ._walk import Recording, head, record, walk
 from .budget import rows_per_chunk
 from .inputs import Inputs, decode_answer
-from .models import Loaded
+from .loaded import Loaded
 from .results import LayerResult
 from .rows import Chunk, Watch, watch
 from .spec import TruncationParameters

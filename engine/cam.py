@@ -1,0 +1,183 @@
+"""LLaVA-CAM: where in the image each layer's answer comes from.
+
+Source: the paper's Eq. 1-5. All layers come from one forward and one backward pass: one tensor per layer is hooked and
+the gradient starts at the earliest of them, so neither the vision tower nor earlier layers are differentiated. Only the
+variant "code" departs from the equations; it repeats the released script on purpose (docs/method.md, last section).
+
+In the last layer the post-attention site of an image token has no path to any answer row: its map is exactly zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from flowtui.errors import ModelError, UnsupportedModelError, UsageError
+
+from ._walk import at_least_float32, run_model
+from .inputs import Inputs
+from .loaded import Loaded
+from .results import LayerResult
+from .spec import CamParameters, CamSite, CamVariant
+
+ANALYSIS = "cam"
+CODE_THRESHOLD = 0.5
+
+# The norm that feeds the feed-forward block: Gemma's "post attention norm" comes before the residual is added.
+SITES: dict[CamSite, tuple[str, ...]] = {
+    "post_attention": ("pre_feedforward_layernorm", "post_attention_layernorm"),
+    "input": ("input_layernorm",),
+    "output": ("",),
+    "value": ("v_proj",),
+}
+
+
+def run(
+    loaded: Loaded,
+    inputs: Inputs,
+    parameters: CamParameters,
+    layers: Sequence[int],
+    on_layer: Callable[[LayerResult], None],
+    check: Callable[[int, float], None],
+) -> None:
+    """Computes the maps; arrays as in `flowtui.engine.results`, not divided by their maximum.
+
+    Args:
+        loaded: The model, every parameter frozen.
+        inputs: Prompt and answer.
+        parameters: Variant, site, and whether to make one map per answer token too.
+        layers: Layers wanted.
+        on_layer: Gets each layer's result, in ascending order, once the backward passes are done.
+        check: Called with (layer, fraction done) in the forward and before each backward pass; may raise to cancel.
+
+    Raises:
+        UsageError: A layer out of range, or a smooth variant without copies or with negative noise.
+        UnsupportedModelError: The model has no such site, or no pixel values to put noise on.
+        ModelError: The gradients overflow the model's number format.
+    """
+    wanted = sorted(set(layers))
+    if not wanted:
+        return
+    if wanted[0] < 0 or wanted[-1] >= len(loaded.layers):
+        raise UsageError(f"Layers run from 0 to {len(loaded.layers) - 1} here, not {wanted[0]} to {wanted[-1]}.")
+    sites = [find_site(loaded, layer, parameters.site) for layer in wanted]
+    copies = list(_copies(inputs, parameters)) if parameters.variant == "smooth" else [inputs.model_inputs]
+    total = torch.zeros(0)
+    for i, model_inputs in enumerate(copies):
+
+        def part(layer: int, fraction: float, i: int = i) -> None:
+            check(wanted[layer], (i + fraction) / len(copies))
+
+        heat = _maps(loaded, inputs, model_inputs, sites, parameters, part)
+        total = heat if i == 0 else total + heat
+    for index, layer in enumerate(wanted):
+        on_layer(LayerResult(ANALYSIS, layer, {"heat": (total[:, index] / len(copies)).cpu().numpy()}))
+
+
+def find_site(loaded: Loaded, layer: int, site: CamSite) -> nn.Module:
+    """The module whose output is the feature map of a layer.
+
+    Raises:
+        UnsupportedModelError: The layer has none by a known name; the message says what it has.
+    """
+    block: nn.Module = loaded.layers[layer]
+    for name in SITES[site]:
+        if not name:
+            return block
+        found: list[nn.Module] = [m for path, m in block.named_modules() if path.rpartition(".")[2] == name]
+        if len(found) == 1:
+            return found[0]
+    names = ", ".join(path for path, _ in block.named_modules() if path)
+    raise UnsupportedModelError(
+        f"The {loaded.info.family} decoder's layers have no site {site!r} (looked for {', '.join(SITES[site])}).",
+        f"Use another --site; a layer has: {names}.",
+    )
+
+
+def weigh(features: Tensor, gradients: Tensor, variant: CamVariant) -> Tensor:
+    """The map of one layer: features [n C] and gradients [n C] of the image tokens -> heat [n] float32, >= 0.
+
+    Source: Eq. 2-3, weights as the mean over image tokens; "code": the released script.
+    """
+    features, gradients = at_least_float32(features), at_least_float32(gradients)
+    if variant == "code":
+        heat = (features * gradients.relu().mean(-2)).mean(-1).relu()
+        return torch.where(heat < CODE_THRESHOLD * heat.max(), 0.0, heat)
+    return (features @ gradients.mean(-2)).relu()
+
+
+def _copies(inputs: Inputs, parameters: CamParameters) -> Sequence[Mapping[str, Tensor]]:
+    """The model's inputs with noise on the pixels, once per copy; the noise is drawn on the CPU, alike everywhere."""
+    pixels = inputs.model_inputs.get("pixel_values")
+    if pixels is None:
+        raise UnsupportedModelError("The model takes no pixel_values to put noise on.", "Use the variant paper.")
+    if parameters.copies < 1 or not parameters.noise >= 0:
+        raise UsageError(
+            f"The smooth variant needs copies >= 1 and noise >= 0, not {parameters.copies} and {parameters.noise}."
+        )
+    generator = torch.Generator().manual_seed(parameters.seed)
+
+    def noisy() -> Tensor:
+        noise = torch.randn(pixels.shape, generator=generator) * parameters.noise
+        return (pixels.float() + noise.to(pixels.device)).to(pixels.dtype)
+
+    return [{**inputs.model_inputs, "pixel_values": noisy()} for _ in range(parameters.copies)]
+
+
+def _maps(
+    loaded: Loaded,
+    inputs: Inputs,
+    model_inputs: Mapping[str, Tensor],
+    sites: Sequence[nn.Module],
+    parameters: CamParameters,
+    check: Callable[[int, float], None],
+) -> Tensor:
+    """Heat of all layers from one forward pass: [1 or 1+T, layers, n], float32."""
+    captured: list[Tensor] = []
+
+    def capture(_: nn.Module, __: object, output: Any) -> Any:
+        check(len(captured), 0.5 * len(captured) / len(sites))
+        tensor = output if isinstance(output, Tensor) else output[0]
+        if not captured:
+            # Everything before this tensor is a constant: the backward pass ends here.
+            tensor = tensor.detach().requires_grad_()
+        captured.append(tensor)
+        return tensor if isinstance(output, Tensor) else (tensor, *output[1:])
+
+    with ExitStack() as hooks, torch.enable_grad():
+        for site in sites:
+            hooks.callback(site.register_forward_hook(capture).remove)
+        logits = run_model(loaded, model_inputs, inputs.answer_rows)
+    target = logits.gather(-1, inputs.answer_ids[:, None])[:, 0]
+    features = [a.detach()[0, inputs.image_positions] for a in captured]
+    # A sum's gradient is the sum of the gradients: next to one map per token, the map of all costs no pass of its own.
+    per_token = parameters.per_token and len(target) > 0
+    parts = list(target) if per_token else [target.sum()]
+    last = len(sites) - 1
+    heat: list[Tensor] = []
+    whole: list[Tensor] = []
+    for i, part in enumerate(parts):
+        check(last, 0.5 + 0.5 * i / len(parts))
+        gradients = [
+            at_least_float32(g[0, inputs.image_positions])
+            for g in torch.autograd.grad(part, captured, retain_graph=i + 1 < len(parts), materialize_grads=True)
+        ]
+        _check_finite(loaded, gradients)
+        heat.append(torch.stack([weigh(a, g, parameters.variant) for a, g in zip(features, gradients, strict=True)]))
+        whole = gradients if i == 0 else [a + b for a, b in zip(whole, gradients, strict=True)]
+    if per_token:
+        all_tokens = [weigh(a, g, parameters.variant) for a, g in zip(features, whole, strict=True)]
+        heat.insert(0, torch.stack(all_tokens))
+    return torch.stack(heat)
+
+
+def _check_finite(loaded: Loaded, gradients: Sequence[Tensor]) -> None:
+    if not all(bool(g.isfinite().all()) for g in gradients):
+        raise ModelError(
+            f"The gradients of the answer's logits overflow {loaded.info.dtype}.",
+            "Load the model with --dtype bfloat16 or --dtype float32.",
+        )
