@@ -1,4 +1,4 @@
-"""Runs one analysis: chooses its module, reports progress, cancels between layers, and survives a lack of memory once."""
+"""Runs one analysis: chooses its module, reports progress, cancels between layers, survives a lack of memory once."""
 
 from __future__ import annotations
 
@@ -130,8 +130,6 @@ def describe_shortage(text: str, device: torch.device) -> str:
     """
     found = re.search(r"(?:[Tt]ried to allocate|allocate) ([\d.]+) ?(bytes|[KMGT]iB)", text)
     needed = f"{int(float(found[1]) * _UNITS[found[2]]):,} bytes more" if found else "more memory than there is"
-    if device.type == "cuda":
-        free = torch.cuda.mem_get_info(device)[0]
-    else:
-        free = int(psutil.virtual_memory().available)
+    on_gpu = device.type == "cuda"
+    free = torch.cuda.mem_get_info(device)[0] if on_gpu else int(psutil.virtual_memory().available)
     return f"The device {device} is out of memory: the analysis needs {needed}, {free:,} bytes are free."

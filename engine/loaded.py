@@ -53,6 +53,12 @@ class Loaded:
         found: torch.dtype = self.model.dtype
         return found
 
+    def head(self, hidden: Tensor) -> Tensor:
+        """Logits [... vocab] of hidden states [... d_model] that left the last layer."""
+        logits: Tensor = self.lm_head(self.final_norm(hidden))
+        cap = getattr(self.model.config.get_text_config(decoder=True), "final_logit_softcapping", None)
+        return logits if cap is None else torch.tanh(logits / cap) * cap
+
     def last_logits(self, model_inputs: dict[str, Tensor]) -> Tensor:
         """Logits of the last position: [vocab]; the others are not even computed where the model can leave them out."""
         last = {"logits_to_keep": 1} if "logits_to_keep" in signature(self.model.forward).parameters else {}

@@ -23,6 +23,7 @@ from transformers.utils.hub import cached_file
 
 from flowtui.errors import ModelError, UsageError
 
+from .failures import is_out_of_memory
 from .loaded import Loaded
 from .place import fingerprint, resolve_model
 from .results import ModelInfo
@@ -85,7 +86,14 @@ def load_model(
         RuntimeError,
         SafetensorError,
     ) as error:
+        if is_out_of_memory(error):
+            raise
         raise _explained(name, error) from error
+    if not hasattr(processor, "tokenizer") or not hasattr(processor, "image_processor"):
+        raise ModelError(
+            f"{name} has no processor for images and text (found {type(processor).__name__}).",
+            "Its directory needs the processor's and the tokenizer's files.",
+        )
     if report["missing_keys"]:
         some = ", ".join(sorted(report["missing_keys"])[:3])
         raise ModelError(

@@ -16,7 +16,7 @@ from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
-from transformers import AttentionInterface, AttentionMaskInterface
+from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedConfig, PreTrainedModel
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
@@ -78,20 +78,41 @@ _watched: WeakKeyDictionary[nn.Module, tuple[int, Watch]] = WeakKeyDictionary()
 
 
 @contextmanager
+def implementation(loaded: Loaded, name: str) -> Iterator[None]:
+    """Gives the decoder another attention function inside the block; afterwards, however it ends, its own again."""
+    # The modules around the decoder too, for some make its mask; not what stands beside it, as a vision tower does.
+    around = (m for m in loaded.model.modules() if isinstance(m, PreTrainedModel) and _contains(m, loaded.decoder))
+    configs = list({id(m.config): m.config for m in around}.values())
+    before = [config._attn_implementation for config in configs]
+    try:
+        for config in configs:
+            _set(config, name)
+        yield
+    finally:
+        for config, old in zip(configs, before, strict=True):
+            _set(config, old)
+
+
+def _contains(module: nn.Module, part: nn.Module) -> bool:
+    return any(m is part for m in module.modules())
+
+
+def _set(config: PreTrainedConfig, name: str | None) -> None:
+    # As a dictionary it goes to this configuration alone; as text it would go down to the vision tower's as well.
+    config._attn_implementation = {"": name}
+
+
+@contextmanager
 def watch(loaded: Loaded, what: Watch) -> Iterator[None]:
     """Watches the decoder inside the block; afterwards, however it ends, the model is as before."""
-    config = loaded.decoder.config
-    before = config._attn_implementation
     if any(module in _watched for module in loaded.attentions):
         raise RuntimeError("this model is being watched already")
     try:
         for layer, module in enumerate(loaded.attentions):
             _watched[module] = (layer, what)
-        # On the decoder alone: a vision tower keeps the implementation it was loaded with.
-        config._attn_implementation = NAME
-        yield
+        with implementation(loaded, NAME):
+            yield
     finally:
-        config._attn_implementation = before
         for module in loaded.attentions:
             _watched.pop(module, None)
 

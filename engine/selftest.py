@@ -6,6 +6,7 @@ A short text goes through the model twice: with transformers' own eager attentio
 
 from __future__ import annotations
 
+from inspect import signature
 from typing import Any
 
 import torch
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from flowtui.errors import UnsupportedModelError
 
 from .loaded import Loaded
-from .rows import NAME, Chunk, Watch, watch
+from .rows import NAME, Chunk, Watch, implementation, watch
 
 LENGTH = 24
 
@@ -68,17 +69,16 @@ def _short_text(loaded: Loaded) -> dict[str, Tensor]:
     plain = [i for i in range(min(len(tokenizer), embedding.weight.shape[0])) if i not in special]
     ids = [plain[(i * 7919) % len(plain)] for i in range(LENGTH)]
     input_ids = torch.tensor([ids], device=loaded.device)
-    return {"input_ids": input_ids, "attention_mask": torch.ones_like(input_ids)}
+    inputs = {"input_ids": input_ids, "attention_mask": torch.ones_like(input_ids)}
+    if "token_type_ids" in signature(loaded.model.forward).parameters:
+        # Where a model takes them, its processor gives them: without, PaliGemma's mask depends on the implementation.
+        inputs["token_type_ids"] = torch.zeros_like(input_ids)
+    return inputs
 
 
 def _whole_pass(loaded: Loaded, inputs: dict[str, Tensor]) -> float:
-    config = loaded.decoder.config
-    before = config._attn_implementation
-    try:
-        config._attn_implementation = "eager"
+    with implementation(loaded, "eager"):
         eager = loaded.model(**inputs, output_attentions=True, use_cache=False).attentions
-    finally:
-        config._attn_implementation = before
     if eager is None or len(eager) != len(loaded.layers):
         found = "none" if eager is None else str(len(eager))
         raise _refusal(loaded, f"its eager attention returns {found} layers of weights, not {len(loaded.layers)}")
@@ -94,9 +94,9 @@ def _whole_pass(loaded: Loaded, inputs: dict[str, Tensor]) -> float:
 
 
 def _layer_by_layer(loaded: Loaded, inputs: dict[str, Tensor]) -> float:
-    config = loaded.decoder.config
     errors: list[float] = []
     ours: list[Tensor] = []
+    unseen: list[Tensor] = []
     take = Watch(
         torch.arange(LENGTH, device=loaded.device), range(len(loaded.layers)), lambda c: ours.append(c.weights)
     )
@@ -110,25 +110,25 @@ def _layer_by_layer(loaded: Loaded, inputs: dict[str, Tensor]) -> float:
             # Its forward, not the module: a call would come back here.
             module.forward(*args, **kwargs)
         errors.append(float((torch.cat(ours, 1) - eager[0].float()).abs().max()))
+        unseen.append(eager[0] == 0)
 
-    before = config._attn_implementation
     hooks = [module.register_forward_hook(compare, with_kwargs=True) for module in loaded.attentions]
     try:
-        config._attn_implementation = "eager"
-        loaded.model(**inputs, use_cache=False)
+        with implementation(loaded, "eager"):
+            loaded.model(**inputs, use_cache=False)
     finally:
-        config._attn_implementation = before
         for hook in hooks:
             hook.remove()
-    # The mask that a whole pass under our name gets may differ from eager's: the weights' sums and the future tell.
-    future: list[float] = []
+    # That went by eager attention's masks. In a whole pass under our name, what eager leaves out must be left out too.
+    leaks: list[float] = []
 
     def look(chunk: Chunk) -> None:
-        future.append(float(torch.triu(chunk.weights, chunk.start + 1).abs().max()))
+        rows = slice(chunk.start, chunk.start + chunk.weights.shape[1])
+        leaks.append(float((chunk.weights * unseen[chunk.layer][:, rows]).max()))
 
     with watch(loaded, Watch(take.rows, take.layers, look)):
         loaded.model(**inputs, use_cache=False)
-    return max(_largest(loaded, errors, len(loaded.layers)), _largest(loaded, future, len(loaded.layers)))
+    return max(_largest(loaded, errors, len(loaded.layers)), _largest(loaded, leaks, len(loaded.layers)))
 
 
 def _head(loaded: Loaded, inputs: dict[str, Tensor]) -> float:
@@ -141,7 +141,7 @@ def _head(loaded: Loaded, inputs: dict[str, Tensor]) -> float:
         logits = loaded.model(**inputs, use_cache=False).logits.float()
     finally:
         hook.remove()
-    ours = loaded.lm_head(loaded.final_norm(seen[0])).float()
+    ours = loaded.head(seen[0]).float()
     return float((ours - logits).abs().max() / logits.abs().max().clamp_min(1e-30))
 
 

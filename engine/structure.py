@@ -38,7 +38,7 @@ def find_decoder(model: PreTrainedModel) -> Decoder:
     """
     embedding = model.get_input_embeddings()
     lm_head: nn.Module | None = cast(Any, model).get_output_embeddings()
-    count = int(model.config.get_text_config(decoder=True).num_hidden_layers)
+    count = getattr(model.config.get_text_config(decoder=True), "num_hidden_layers", None)
     if lm_head is None:
         raise _refusal(model, "it has no output embedding (lm_head)")
     # Through `children`, not by name: families name these parts differently.
