@@ -1,0 +1,148 @@
+"""`flowtui doctor`: what is there to work with, and why things are as they are."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import platform
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from .options import Engine, Json, show_size
+from .output import write
+
+if TYPE_CHECKING:
+    from flowtui.engine.link import Hello
+
+PACKAGES = ("numpy", "pillow", "textual", "rich", "typer", "diskcache", "safetensors", "msgpack")
+
+
+def doctor(engine: Engine = "local", json: Json = False) -> None:
+    """Show versions, devices, the terminal's graphics and why, the cache's place and why."""
+    from flowtui.tui.table import to_json
+    from flowtui.tui.text import visible
+
+    report = {
+        "versions": find_versions(),
+        "engine": ask_engine(engine),
+        "terminal": describe_terminal(os.environ),
+        "cache": describe_cache(),
+        "log": describe_log(),
+    }
+    if json:
+        write(to_json(report))
+        return
+    for title, values in report.items():
+        write(f"{title}\n")
+        for name, value in values.items():
+            for i, line in enumerate(value if isinstance(value, list) else [value]):
+                shown = "\n    ".join(map(visible, _in_words(line).split("\n")))
+                write(f"  {'' if i else name:<12} {shown}\n")
+
+
+def find_versions() -> dict[str, str]:
+    """Versions here."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    from flowtui import __version__
+
+    found = {"flowtui": __version__, "python": platform.python_version(), "system": platform.platform()}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+def ask_engine(engine: str) -> dict[str, Any]:
+    """What the engine says of itself, or why it says nothing."""
+    from flowtui.engine.client import EngineClient
+    from flowtui.errors import FlowtuiError
+
+    async def greet() -> Hello:
+        async with await EngineClient.start(engine) as client:
+            return client.hello
+
+    try:
+        hello = asyncio.run(greet())
+    except FlowtuiError as error:
+        return {"place": engine, "error": str(error)}
+    devices = [
+        {"name": d.name, "model": d.model, "total_bytes": d.total_bytes, "free_bytes": d.free_bytes}
+        for d in hello.devices
+    ]
+    return {
+        "place": engine,
+        "torch": hello.torch or "not installed",
+        "transformers": hello.transformers or "not installed",
+        "devices": devices,
+    }
+
+
+def describe_terminal(environ: Mapping[str, str]) -> dict[str, Any]:
+    """The graphics that `auto` takes, and why; nothing is asked of the terminal itself."""
+    from flowtui.errors import UsageError
+    from flowtui.tui.draw.graphics import choose_graphics
+
+    try:
+        name, why = choose_graphics("auto", environ).name, explain_graphics(environ)
+    except UsageError as error:
+        name, why = "none", str(error)
+    report: dict[str, Any] = {"graphics": name, "why": why}
+    for variable in ("TERM", "COLORTERM", "TERM_PROGRAM", "TMUX", "NO_COLOR", "FLOWTUI_GRAPHICS"):
+        report[variable] = environ.get(variable, "(not set)")
+    try:
+        columns, lines = os.get_terminal_size(sys.__stdout__.fileno()) if sys.__stdout__ else (0, 0)
+        report["size"] = f"{columns} x {lines} cells"
+    except (OSError, ValueError):
+        report["size"] = "stdout is not a terminal"
+    return report
+
+
+def explain_graphics(environ: Mapping[str, str]) -> str:
+    """Why `auto` takes what it takes."""
+    asked = environ.get("FLOWTUI_GRAPHICS", "")
+    if asked and asked != "auto":
+        return "FLOWTUI_GRAPHICS asks for it"
+    if "NO_COLOR" in environ:
+        return "NO_COLOR asks for no colours"
+    term = environ.get("TERM", "")
+    if term in ("dumb", "linux"):
+        return f"TERM={term} has too few colours for half blocks"
+    inside = " inside tmux too" if "TMUX" in environ else ""
+    return f"half blocks work{inside} in every terminal that has colours"
+
+
+def describe_cache() -> dict[str, Any]:
+    """Where the cache is, and why, or why there is none."""
+    from flowtui.cache.store import LayerCache
+    from flowtui.errors import CacheError
+
+    try:
+        with LayerCache.open() as store:
+            found = store.info()
+    except CacheError as error:
+        return {"error": str(error)}
+    return {
+        "folder": str(found.folder),
+        "why": found.reason,
+        "layers": found.entries,
+        "size": f"{show_size(found.bytes)} of {show_size(found.limit_bytes)}",
+    }
+
+
+def describe_log() -> dict[str, str]:
+    """Where the log files are."""
+    from flowtui.engine.failures import log_path as engine_log_path
+    from flowtui.tui.logs import log_path
+
+    return {"here": str(log_path()), "engine": str(engine_log_path())}
+
+
+def _in_words(value: Any) -> str:
+    if isinstance(value, dict):
+        name = value["name"] + (f" ({value['model']})" if value["model"] else "")
+        return f"{name}: {show_size(value['free_bytes'])} of {show_size(value['total_bytes'])} free"
+    return str(value)

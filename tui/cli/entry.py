@@ -1,0 +1,80 @@
+"""Runs a command and turns every way it can end into an exit code and at most two lines on stderr."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from logging import getLogger
+from typing import NoReturn
+
+import typer
+
+from flowtui.errors import CancelledError, FlowtuiError
+
+from .app import app
+from .output import discard_stdout, error, note
+
+EXIT_CANCELLED = 130
+EXIT_UNEXPECTED = 1
+
+log = getLogger("flowtui.tui.cli")
+
+
+def main(argv: Sequence[str] | None = None) -> NoReturn:
+    """The console script.
+
+    Args:
+        argv: Arguments without the program's name; None for the process's own.
+    """
+    sys.exit(run(sys.argv[1:] if argv is None else argv))
+
+
+def run(argv: Sequence[str]) -> int:
+    """Runs one command.
+
+    Returns:
+        The exit code: 0, that of the error (see `flowtui.errors`), 2 for usage, 130 when the user cancelled.
+    """
+    if hasattr(sys.stdout, "reconfigure"):
+        # A terminal that cannot show a character gets its number, never an exception.
+        sys.stdout.reconfigure(errors="backslashreplace")
+    code = _run(argv)
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        discard_stdout()
+    return code
+
+
+def _run(argv: Sequence[str]) -> int:
+    try:
+        code = app(args=list(argv), prog_name="flowtui", standalone_mode=False)
+        if code == EXIT_CANCELLED:
+            note("Cancelled.")
+        return code if isinstance(code, int) else 0
+    except (KeyboardInterrupt, typer.Abort, CancelledError):
+        note("Cancelled.")
+        return EXIT_CANCELLED
+    except typer.TyperException as failure:
+        error(failure.format_message(), "See: flowtui --help")
+        return failure.exit_code
+    except FlowtuiError as failure:
+        error(failure.message, failure.hint)
+        return failure.exit_code
+    except OSError as failure:
+        if failure.filename is None:
+            return _unexpected(failure)
+        error(f"{failure.filename}: {failure.strerror}.")
+        return EXIT_UNEXPECTED
+    except Exception as failure:  # noqa: BLE001  (the last line of defence: no traceback reaches a user)
+        return _unexpected(failure)
+
+
+def _unexpected(failure: Exception) -> int:
+    from flowtui.tui.logs import start_logging
+
+    path = start_logging()
+    log.critical("unexpected", exc_info=failure)
+    where = f"Details are in {path}" if path else "The log file could not be written."
+    error(f"Something went wrong that should not have: {type(failure).__name__}.", where)
+    return EXIT_UNEXPECTED

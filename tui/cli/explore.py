@@ -1,0 +1,34 @@
+"""`flowtui explore`, and `flowtui RUN.pkl`: the explorer."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from flowtui.errors import UsageError
+
+from .options import Engine, RunFile
+
+Graphics = Annotated[str, typer.Option("--graphics", metavar="auto|halfblock|ascii", help="How pictures are drawn.")]
+
+
+def explore(path: RunFile, graphics: Graphics = "auto", engine: Engine = "local") -> None:
+    """Explore a run on the screen. Loads no model unless you ask it to compute something."""
+    if not on_terminal():
+        from .files import read_run
+
+        read_run(path)
+        raise UsageError(
+            "The explorer needs a terminal, for both input and output.", f"Without one, use: flowtui show {path}"
+        )
+    from flowtui.tui.explorer import explore as open_explorer
+
+    open_explorer(path, graphics=graphics, engine=engine)
+
+
+def on_terminal() -> bool:
+    """Whether there is a screen to draw on and a keyboard to read."""
+    return sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"

@@ -1,0 +1,41 @@
+"""`flowtui precompute`: completes run files, from the cache where it can and by an engine where it must."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .options import Analyses, Engine, Layers, Settings, read_analyses, read_layers, read_settings
+from .output import write
+
+
+def precompute(
+    paths: Annotated[list[Path], typer.Argument(metavar="RUN.pkl...", help="Run files.", show_default=False)],
+    analysis: Analyses = "all",
+    layers: Layers = None,
+    settings: Settings = None,
+    engine: Engine = "local",
+    force: Annotated[bool, typer.Option("--force", help="Compute again what is there.")] = False,
+) -> None:
+    """Compute what run files lack, into the cache and into the files. What is there is not computed again."""
+    from flowtui.tui.text import visible
+
+    from .compute import Work, choose, fill, finish, open_cache
+    from .files import read_run
+    from .progress import Reporter
+
+    names, chosen, parameters = read_analyses(analysis), read_layers(layers), read_settings(settings or ())
+    # All files are looked at first: a bad one should not be found after hours of work on the others.
+    todo = []
+    for path in paths:
+        found = read_run(path)
+        todo.append((Work(path, found), choose(found, names, parameters, chosen, force=force)))
+    cache = open_cache() if any(requests for _, requests in todo) else None
+    for work, requests in todo:
+        if requests:
+            with Reporter() as reporter:
+                finish(work, fill(work, requests, reporter, engine=engine, cache=cache, force=force))
+        done = work.describe() or f"nothing to compute: {', '.join(names)} {'is' if len(names) == 1 else 'are'} there"
+        write(visible(f"{work.path}: {done}") + "\n")
