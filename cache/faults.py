@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import errno
-import sqlite3
 
 FULL = "the disk is full"
 READ_ONLY = "the folder cannot be written to"
 LOCKED = "another process keeps it locked"
+DAMAGED = "its index is damaged"
 
 _BY_ERRNO = {
     errno.ENOSPC: FULL,
@@ -21,31 +21,33 @@ _BY_ERRNO = {
     errno.ENAMETOOLONG: "its name is too long",
     errno.EIO: "the disk reports an input/output error",
 }
+# SQLite's primary result codes, by number: run files are read without importing sqlite3.
 _BY_SQLITE_CODE = {
-    sqlite3.SQLITE_BUSY: LOCKED,
-    sqlite3.SQLITE_LOCKED: LOCKED,
-    sqlite3.SQLITE_READONLY: READ_ONLY,
-    sqlite3.SQLITE_CANTOPEN: READ_ONLY,
-    sqlite3.SQLITE_FULL: FULL,
-    sqlite3.SQLITE_IOERR: "the disk reports an input/output error",
-    sqlite3.SQLITE_CORRUPT: "its index is damaged",
-    sqlite3.SQLITE_NOTADB: "its index is damaged",
+    5: LOCKED,  # SQLITE_BUSY
+    6: LOCKED,  # SQLITE_LOCKED
+    8: READ_ONLY,  # SQLITE_READONLY
+    10: "the disk reports an input/output error",  # SQLITE_IOERR
+    11: DAMAGED,  # SQLITE_CORRUPT
+    13: FULL,  # SQLITE_FULL
+    14: READ_ONLY,  # SQLITE_CANTOPEN
+    26: DAMAGED,  # SQLITE_NOTADB
 }
 _HINTS = {
     FULL: "Free some space",
     "the disk quota is used up": "Free some space",
     READ_ONLY: "Check the folder's permissions",
     LOCKED: "Wait for the other process, or end it",
-    "its index is damaged": "Run: flowtui cache verify --repair",
+    DAMAGED: "Run: flowtui cache verify --repair",
 }
 
 
 def reason_of(error: BaseException) -> str:
-    """Says in words what an OSError or an sqlite3.Error means."""
-    if isinstance(error, sqlite3.Error):
+    """Says in words what an error of the system, of SQLite or of diskcache means."""
+    code = getattr(error, "sqlite_errorcode", None)
+    if code is not None:
         # Extended codes keep the primary one in the low byte.
-        known = _BY_SQLITE_CODE.get((getattr(error, "sqlite_errorcode", 0) or 0) & 0xFF)
-        if known is None and isinstance(error.__context__, sqlite3.Error):
+        known = _BY_SQLITE_CODE.get(code & 0xFF)
+        if known is None and hasattr(error.__context__, "sqlite_errorcode"):
             # A failed rollback after the failure that matters.
             return reason_of(error.__context__)
         return known or str(error)
