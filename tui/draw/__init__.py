@@ -1,1 +1,1 @@
-"""Pure drawing: data and a size in, styled terminal cells out. Knows numpy, rich and Textual's Strip, and no application."""
+"""Pure drawing: data and a size in, styled terminal cells out, no application known."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.style import Style
 from textual.strip import Strip
 
 from .cells import Part, line
@@ -51,12 +50,12 @@ def group_bars(
             parts: list[Part] = [label, (bar(float(over[layer]), bar_cells), tone), (" ", ink.text), value]
             if curve_cells >= 6:
                 columns = Columns(len(over), curve_cells)
-                parts += [(" ", ink.text), *_curve(ink, columns, over, top, layer, tone)[0], (limit, ink.dim)]
+                parts += [(" ", ink.text), *_curve(columns, over, top, layer, ink, g)[0], (limit, ink.dim)]
             made.append(line(ink, width, *parts))
             continue
         made.append(line(ink, width, label, (bar(float(over[layer]), room), tone), value))
         columns = Columns(len(over), max(1, room))
-        rows = _curve(ink, columns, over, top, layer, tone, rows_each - 1)
+        rows = _curve(columns, over, top, layer, ink, g, rows_each - 1)
         for i, row in enumerate(rows):
             note = limit if i == 0 else ("  0 %" if i == len(rows) - 1 else "")
             made.append(line(ink, width, (" " * NAME_CELLS, ink.text), *row, (note, ink.dim)))
@@ -64,10 +63,10 @@ def group_bars(
 
 
 def _curve(
-    ink: Ink, columns: Columns, values: NDArray[np.float64], top: float, layer: int, tone: Style, height: int = 1
+    columns: Columns, values: NDArray[np.float64], top: float, layer: int, ink: Ink, group: int, height: int = 1
 ) -> list[list[Part]]:
-    """A spark line with the layer's own columns lit and the others dimmed by their role."""
+    """A spark line with the current layer's own columns in full colour and the others receding."""
     start, end = columns.start(layer), columns.end(layer)
-    lit = Style(reverse=False, bold=True)
+    full, dim = ink.groups[group], ink.groups_dim[group]
     rows = spark(columns.spread(values), top, height)
-    return [[(r[:start], tone), (r[start:end], ink.strong + lit), (r[end:], tone)] for r in rows]
+    return [[(r[:start], dim), (r[start:end], full), (r[end:], dim)] for r in rows]

@@ -1,9 +1,9 @@
 """Colour maps: 256 steps that look equally far apart, made from a few anchor colours.
 
-The anchors are those of matplotlib's inferno, viridis (van der Walt & Smith 2015, CC0) and of cividis (Nuñez, Anderton &
-Renslow 2018, doi:10.1371/journal.pone.0199239), which colour-blind eyes read like others. Between anchors colours run
-straight through Oklab (Ottosson 2020), and the steps are spread evenly over the path's length there, so equal differences
-of a value are equal differences to the eye.
+The anchors are those of matplotlib's inferno and viridis (van der Walt & Smith 2015, CC0) and of cividis (Nuñez,
+Anderton & Renslow 2018, doi:10.1371/journal.pone.0199239), which colour-blind eyes read like others. Between anchors
+colours run straight through Oklab (Ottosson 2020), and the steps are spread evenly over the path's length there, so
+equal differences of a value are equal differences to the eye.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _LAB = np.array(
 
 
 def to_oklab(rgb: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """sRGB bytes [... 3] as Oklab [... 3]."""
+    """Turns sRGB bytes [... 3] into Oklab [... 3]."""
     value = rgb.astype(np.float64) / 255
     linear = np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
     return np.asarray(np.cbrt(linear @ _CONES.T) @ _LAB.T)

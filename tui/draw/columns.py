@@ -49,7 +49,7 @@ class Columns:
         """One value per used cell; items that share a cell are averaged over those that are there (NaN: none is)."""
         values = np.asarray(values, dtype=np.float64)
         if self.step:
-            return np.repeat(values, self.step)
+            return values.repeat(self.step)
         sums, there = np.zeros(self.width), np.zeros(self.width)
         for item, value in enumerate(values):
             if np.isfinite(value):

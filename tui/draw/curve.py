@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.color_triplet import ColorTriplet
 from rich.segment import Segment
 from rich.style import Style
 from rich.text import Text
@@ -93,16 +94,14 @@ def curve_canvas(curve: Curve, width: int, height: int, ink: Ink) -> list[Text]:
         ks = list(range(first, last + 1))
         draw = plot.plot if len(ks) > 1 else plot.scatter
         draw(ks, [float(min(v, curve.top)) for v in curve.kl[first : last + 1]], marker="braille", color=image)
-    lines = Text.from_ansi(plot.build()).split(allow_blank=True)
-    lines = [*lines[:height], *[Text()] * (height - len(lines))]
+    drawn = list(Text.from_ansi(plot.build()).split(allow_blank=True))[:height]
+    lines = [*drawn, *(Text() for _ in range(height - len(drawn)))]
     for text in lines:
         text.truncate(width, pad=True)
     return lines
 
 
-def curve_lines(
-    ink: Ink, width: int, canvas: list[Text], curve: Curve, k: int
-) -> list[Strip]:
+def curve_lines(ink: Ink, width: int, canvas: list[Text], curve: Curve, k: int) -> list[Strip]:
     """Axes, answer marks and the current K around a finished canvas.
 
     Args:
@@ -181,5 +180,5 @@ def _nats(value: float) -> str:
 
 
 def _rgb(tone: Style) -> Rgb:
-    assert tone.color is not None and tone.color.triplet is not None
-    return (tone.color.triplet.red, tone.color.triplet.green, tone.color.triplet.blue)
+    triplet = tone.color.get_truecolor() if tone.color is not None else ColorTriplet(128, 128, 128)
+    return triplet.red, triplet.green, triplet.blue

@@ -44,8 +44,10 @@ def fit_cells(ratio: float, width: int, height: int) -> tuple[int, int]:
     return max(1, min(width, round(rows * 2 * ratio))), max(1, rows)
 
 
-def make_canvas(photos: Sequence[Image.Image], sizes: Sequence[tuple[int, int]], size_px: tuple[int, int], back: Rgb) -> Canvas:
-    """Draws the photos side by side into (width, height) pixels; a photo that is None-like never gets here."""
+def make_canvas(
+    photos: Sequence[Image.Image], sizes: Sequence[tuple[int, int]], size_px: tuple[int, int], back: Rgb
+) -> Canvas:
+    """Draws the photos side by side into (width, height) pixels."""
     width, height = size_px
     rgb = np.empty((height, width, 3), dtype=np.uint8)
     rgb[:] = back
@@ -103,7 +105,9 @@ def _place(canvas: Canvas, span: Span) -> tuple[int, int, int, int] | None:
     return x0, y0, max(1, x1 - x0), max(1, y1 - y0)
 
 
-def blend(rgb: NDArray[np.uint8], field: NDArray[np.floating] | None, opacity: float, name: str = "inferno") -> NDArray[np.uint8]:
+def blend(
+    rgb: NDArray[np.uint8], field: NDArray[np.floating] | None, opacity: float, name: str = "inferno"
+) -> NDArray[np.uint8]:
     """Lays heat over a photo.
 
     The photo fades towards a darker grey as the heat gets opaque, and heat covers it more where it is stronger: cold
@@ -120,7 +124,7 @@ def blend(rgb: NDArray[np.uint8], field: NDArray[np.floating] | None, opacity: f
     """
     if field is None or opacity <= 0:
         return rgb
-    base = rgb.astype(np.float32)
+    base: NDArray[np.floating] = rgb.astype(np.float32)
     grey = base @ np.array([0.299, 0.587, 0.114], dtype=np.float32)
     base = (base + (grey[..., None] - base) * (0.6 * opacity)) * (1 - 0.45 * opacity)
     known = np.isfinite(field)

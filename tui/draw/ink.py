@@ -24,6 +24,7 @@ class Ink:
         mark: The current item (layer, token).
         cliff: The cliff and everything about it.
         groups: One style per token group, in the order of `GROUPS`.
+        groups_dim: The same, receding.
         background: Colour behind everything.
         dark: Whether the background is dark.
     """
@@ -37,6 +38,7 @@ class Ink:
     mark: Style
     cliff: Style
     groups: tuple[Style, ...]
+    groups_dim: tuple[Style, ...]
     background: Rgb
     dark: bool
 
@@ -77,6 +79,7 @@ def make_ink(variables: Mapping[str, Rgb], *, dark: bool) -> Ink:
         mark=style(back, accent, bold=True),
         cliff=style(warn, back, bold=True),
         groups=tuple(style(colour, back) for colour in groups),
+        groups_dim=tuple(style(mix(colour, back, 0.5), back) for colour in groups),
         background=back,
         dark=dark,
     )

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
+from rich.cells import cell_len
 from textual.strip import Strip
 
 from .cells import Part, line
@@ -11,14 +14,14 @@ from .colours import colour
 from .ink import Ink, style
 
 
-def legend(ink: Ink, width: int, high: str, *, note: str = "", plain: bool = False) -> Strip:
+def legend(ink: Ink, width: int, high: str, *, notes: Sequence[str] = (), plain: bool = False) -> Strip:
     """From 0 to the highest value.
 
     Args:
         ink: Colours.
         width: Cells.
         high: The highest value, with its unit.
-        note: Said at the right edge where there is room.
+        notes: Said at the right edge: the first that there is room for.
         plain: Show the glyph ramp of character art instead of colours alone.
     """
     steps = max(len(RAMP), min(24, width // 4))
@@ -28,5 +31,6 @@ def legend(ink: Ink, width: int, high: str, *, note: str = "", plain: bool = Fal
     for glyph, shade in zip(glyphs, colours, strict=True):
         front = (255, 255, 255) if ink.dark else (0, 0, 0)
         bar.append((glyph, style(front if plain else tuple(shade), ink.background)))
-    right = [(note, ink.dim)] if note else []
+    room = width - steps - cell_len(high) - 4
+    right = [(note, ink.dim) for note in notes if cell_len(note) <= room][:1]
     return line(ink, width, ("0 ", ink.dim), *bar, (f" {high}", ink.text), right=right)

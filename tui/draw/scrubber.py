@@ -48,8 +48,8 @@ def scrubber(
         # Wide columns get a blank between them, so that layers can be counted.
         text = "".join(" " if gap and c % columns.step == columns.step - 1 else ch for c, ch in enumerate(row))
         name = f"{label[: LABEL_CELLS - 1]:<{LABEL_CELLS}}" if i == len(rows) - 1 else " " * LABEL_CELLS
-        tone = ink.groups[1]
-        parts: list[Part] = [(text[:start], tone), (text[start:end], ink.accent), (text[end:], tone)]
+        tone = ink.groups_dim[1]
+        parts: list[Part] = [(text[:start], tone), (text[start:end], ink.groups[1]), (text[end:], tone)]
         made.append(line(ink, width, (name, ink.dim), *parts))
     made.append(_ruler(ink, width, columns, layer, cliff))
     if height > 2:

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from flowtui.engine.cliff import DEFAULT_ETA_NATS, Cliff, find_cliff
 from flowtui.engine.results import GROUPS, Run
 from flowtui.engine.spec import ANALYSES
+from flowtui.tui.draw.bars import percent
+from flowtui.tui.draw.curve import Curve
+from flowtui.tui.summary import peak_cell
 
-from ..draw.bars import percent
-from ..draw.curve import Curve
-from ..summary import peak_cell
 from .look import Kind, Norm
 
 NORM_NAMES: dict[Norm, str] = {
@@ -35,7 +35,8 @@ class Heat:
         values: [n] float32, divided by the largest value on a grid; all zero where the map is.
         source: The layer's result it was taken from: as long as this is the same object, so is the map.
         high: The largest value, with its unit, as text.
-        peak: Where the largest value lies, as text.
+        peak: Where the largest value lies, as text; "" where the map is zero everywhere.
+        peak_short: The same, shorter.
         note: What has to be said about it, or "".
     """
 
@@ -43,6 +44,7 @@ class Heat:
     source: object
     high: str
     peak: str
+    peak_short: str = ""
     note: str = ""
 
 
@@ -62,12 +64,18 @@ class Facts:
         tokens: Answer tokens T.
     """
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, before: Facts | None = None) -> None:
         self.run = run
         self.layers = run.model.layers
         self.tokens = len(run.answer.tokens)
         self._shares: dict[tuple[int | None, Norm], NDArray[np.float64]] = {}
         self._heats: dict[tuple[Kind, int, int | None], Heat | Gap] = {}
+        if before is not None:
+            # While layers arrive, those that were there already keep their maps, and so what was drawn from them.
+            for key, heat in before._heats.items():
+                analysis = run.analyses.get(key[0])
+                if isinstance(heat, Heat) and analysis is not None and analysis.layers.get(key[1]) is heat.source:
+                    self._heats[key] = heat
 
     def shares(self, token: int | None, norm: Norm) -> NDArray[np.float64]:
         """Attention shares of the groups: [L 4], mean over heads (and answer tokens if None), NaN where missing.
@@ -188,9 +196,13 @@ class Facts:
             return Gap("The image tokens of this model have no grid, so there is no map over the image.")
         peak = peak_cell(self.run, values)
         if peak is None:
-            return Heat(np.zeros(len(values), dtype=np.float32), source, "0", "", note or "Zero on every grid cell.")
+            return Heat(
+                np.zeros(len(values), dtype=np.float32), source, "0", "", "", note or "Zero on every grid cell."
+            )
         span, row, col = peak
         top = float(self.run.tokens.on_grid(values, self.run.tokens.spans[span])[row, col])
         high = percent(top).strip() if unit == "%" else unit.format(top)
         where = f"peak row {row} col {col}" + (f" of grid {span}" if len(self.run.tokens.spans) > 1 else "")
-        return Heat(np.asarray(values, dtype=np.float32) / np.float32(top), source, high, where, note)
+        return Heat(
+            np.asarray(values, dtype=np.float32) / np.float32(top), source, high, where, f"peak {row},{col}", note
+        )

@@ -74,7 +74,7 @@ def look_from_plain(plain: object, layers: int, tokens: int) -> Look:
     values: dict[str, Any] = plain if isinstance(plain, dict) else {}
     default = Look()
     choices: dict[str, tuple[Any, ...]] = {"kind": KINDS, "view": VIEWS, "norm": NORMS, "opacity": OPACITIES}
-    kept = {}
+    kept: dict[str, Any] = {}
     for name, allowed in choices.items():
         # By value and type: 0 == False, and a list is not hashable.
         hit = [a for a in allowed if type(a) is type(values.get(name)) and a == values.get(name)]

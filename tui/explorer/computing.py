@@ -1,0 +1,175 @@
+"""Computing what is missing, away from the widgets: a worker turns the engine's updates into messages."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from textual.message import Message
+
+from flowtui.engine.results import Analysis, Run
+from flowtui.engine.spec import (
+    ANALYSES,
+    PARAMETERS,
+    AnalysisName,
+    Parameters,
+    parameters_from_plain,
+    parameters_to_plain,
+)
+from flowtui.errors import CacheError, CancelledError, FlowtuiError
+
+from .frame import Busy
+
+if TYPE_CHECKING:
+    from flowtui.cache.store import LayerCache
+    from flowtui.engine.workflow import Progress, Request, Update
+
+    Compute = Callable[[Run, Sequence[Request]], AsyncGenerator[Update, None]]
+
+log = logging.getLogger(__name__)
+
+
+class Arrived(Message):
+    """Something new: a layer, progress or a notice.
+
+    Attributes:
+        update: From the workflow.
+    """
+
+    def __init__(self, update: Update) -> None:
+        super().__init__()
+        self.update = update
+
+
+class Ended(Message):
+    """The computation is over.
+
+    Attributes:
+        cancelled: By the user.
+        error: Why it failed, or None.
+    """
+
+    def __init__(self, *, cancelled: bool = False, error: FlowtuiError | None = None) -> None:
+        super().__init__()
+        self.cancelled = cancelled
+        self.error = error
+
+
+def requests_for(run: Run) -> list[Request]:
+    """One request per analysis that is not complete, with the parameters the run already has."""
+    from flowtui.engine.workflow import Request
+
+    made = []
+    for name in ANALYSES:
+        missing = run.missing(name)
+        if missing:
+            old = run.analyses.get(name)
+            parameters = PARAMETERS[name]() if old is None else parameters_from_plain(name, dict(old.parameters))
+            made.append(Request(name, parameters, missing))
+    return made
+
+
+def request_all(analysis: AnalysisName, parameters: Parameters) -> Request:
+    """A request for all layers of an analysis."""
+    from flowtui.engine.workflow import Request
+
+    return Request(analysis, parameters)
+
+
+def compute_with(engine: str) -> Compute:
+    """The real thing: cache first, then the engine at that place. Nothing of it is imported before it is called."""
+
+    async def compute(run: Run, requests: Sequence[Request]) -> AsyncGenerator[Update, None]:
+        # Imported in a thread: the event loop keeps answering keys meanwhile.
+        workflow, cache, notice = await asyncio.to_thread(_open)
+        try:
+            if notice:
+                yield workflow.Update(run, notice=notice)
+            async with aclosing(workflow.complete(run, requests, engine=engine, cache=cache)) as updates:
+                async for update in updates:
+                    yield update
+        finally:
+            if cache is not None:
+                await asyncio.to_thread(cache.close)
+
+    return compute
+
+
+def _open() -> tuple[Any, LayerCache | None, str]:
+    """The workflow module, the cache or None, and what to say about that."""
+    from flowtui.cache.store import LayerCache
+    from flowtui.engine import workflow
+
+    try:
+        return workflow, LayerCache.open(), ""
+    except CacheError as error:
+        return workflow, None, f"Going on without the cache: {error}"
+
+
+async def stream(post: Callable[[Message], object], compute: Compute, run: Run, requests: Sequence[Request]) -> None:
+    """Runs a computation to its end and posts every update, then exactly one `Ended`."""
+    try:
+        async with aclosing(compute(run, requests)) as updates:
+            async for update in updates:
+                post(Arrived(update))
+    except (asyncio.CancelledError, CancelledError):
+        post(Ended(cancelled=True))
+    except FlowtuiError as error:
+        post(Ended(error=error))
+    except Exception as error:  # a defect in the engine's client must not take the screen down
+        log.exception("computing failed")
+        post(Ended(error=FlowtuiError(f"Computing failed: {type(error).__name__}: {error}.", "Press r to try again.")))
+    else:
+        post(Ended())
+
+
+def busy_from(progress: Progress, run: Run) -> Busy:
+    """Progress in the words of the last line."""
+    words = [progress.analysis or progress.stage]
+    if progress.layer is not None:
+        last = run.expected(progress.analysis or "").stop - 1
+        words.append(f"{'K' if progress.analysis == 'truncation' else 'layer'} {progress.layer}/{last}")
+    elif progress.analysis is not None:
+        words.append(progress.stage)
+    return Busy(" ".join(words), progress.fraction, progress.seconds_left)
+
+
+def for_file(run: Run, on_disk: Run) -> Run:
+    """The run to write: what the file holds with other parameters than those on screen stays as it is there."""
+    kept = dict(run.analyses)
+    for name, old in on_disk.analyses.items():
+        if name not in kept or dict(kept[name].parameters) != dict(old.parameters):
+            kept[name] = old
+    return replace(run, analyses=kept)
+
+
+def as_on_disk(on_disk: Run, name: str, parameters: Parameters) -> Analysis | None:
+    """The file's own analysis, if it has one with these parameters."""
+    old = on_disk.analyses.get(name)
+    return old if old is not None and dict(old.parameters) == parameters_to_plain(parameters) else None
+
+
+def save(path: Path, run: Run) -> None:
+    """Writes the run file.
+
+    Raises:
+        FlowtuiError: It cannot be written.
+    """
+    from flowtui.cache.runfile import write_plain
+
+    try:
+        write_plain(path, run.to_plain())
+    except OSError as error:
+        raise FlowtuiError(f"{path.name} was not written: {error.strerror or error}.") from error
+
+
+def site_parameters(run: Run, site: str) -> Parameters:
+    """The run's CAM parameters (or the defaults) at another site."""
+    old = run.analyses.get("cam")
+    values = dict(old.parameters) if old is not None else parameters_to_plain(PARAMETERS["cam"]())
+    return parameters_from_plain("cam", {**values, "site": site})

@@ -1,0 +1,126 @@
+"""All layers' maps beside each other, as in the paper's Figure 3."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from textual import events
+from textual.strip import Strip
+
+from flowtui.tui.draw.cells import Part, beside, clip, heading, line
+from flowtui.tui.draw.fields import fit_cells
+
+from .facts import KIND_NAMES, Gap
+from .frame import Frame
+from .panel import Panel
+from .scrubberview import LayerPicked
+
+MIN_ROWS = 3
+"""A tile's image is at least this high; more tiles than fit then are paged."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tiles:
+    """How a grid is laid out.
+
+    Attributes:
+        across: Tiles beside each other.
+        shown: Rows of tiles on one page.
+        tile: (width, height) in cells of one tile, its label and margin included.
+        image: (width, height) in cells of its image.
+    """
+
+    across: int
+    shown: int
+    tile: tuple[int, int]
+    image: tuple[int, int]
+
+    def page(self, layer: int) -> int:
+        """First layer on the page with this layer."""
+        rows = layer // self.across
+        return rows // self.shown * self.shown * self.across
+
+
+def lay_out(count: int, width: int, height: int, ratio: float) -> Tiles:
+    """The layout with the largest images that shows all tiles, or a page of small ones where that is too many."""
+    best: Tiles | None = None
+    for across in range(1, count + 1):
+        down = -(-count // across)
+        tile = (width // across, height // down)
+        if tile[0] < 5 or tile[1] < MIN_ROWS + 1:
+            continue
+        image = fit_cells(ratio, tile[0] - 1, tile[1] - 1)
+        if best is None or image[0] * image[1] > best.image[0] * best.image[1]:
+            best = Tiles(across, down, (min(tile[0], image[0] + 3), min(tile[1], image[1] + 2)), image)
+    if best is not None:
+        return best
+    rows = max(1, min(5, height - 1))
+    image = fit_cells(ratio, max(1, width - 1), rows)
+    across = max(1, width // (max(image[0], 4) + 1))
+    return Tiles(across, max(1, height // (rows + 1)), (max(image[0], 4) + 1, rows + 1), image)
+
+
+class GridPanel(Panel):
+    """One tile per layer; the current one is marked."""
+
+    @property
+    def across(self) -> int:
+        """Tiles beside each other, for moving up and down."""
+        return self._tiles().across
+
+    def draw(self, frame: Frame, width: int, height: int) -> list[Strip]:
+        """Heading and tiles."""
+        facts, look, ink = frame.facts, frame.look, frame.ink
+        which = "all tokens" if look.token is None else f"token {look.token}"
+        note = "each map scaled to its own maximum"
+        made = [heading(ink, width, f"{KIND_NAMES[look.kind]}, every layer", which, note)]
+        tiles = self._tiles()
+        first = tiles.page(look.layer)
+        for row in range(tiles.shown):
+            start = first + row * tiles.across
+            layers = range(start, min(start + tiles.across, facts.layers))
+            if layers:
+                made += self._row(frame, tiles, layers, width)
+        return made
+
+    def on_click(self, event: events.Click) -> None:
+        """Goes to the layer under the mouse."""
+        if self._frame is None or event.y < 1:
+            return
+        tiles = self._tiles()
+        column, row = event.x // tiles.tile[0], (event.y - 1) // tiles.tile[1]
+        layer = tiles.page(self._frame.look.layer) + row * tiles.across + column
+        if column < tiles.across and row < tiles.shown and layer < self._frame.facts.layers:
+            self.post_message(LayerPicked(layer))
+
+    def _tiles(self) -> Tiles:
+        if self._frame is None:
+            return Tiles(1, 1, (1, 1), (1, 1))
+        width, height = self.size
+        return lay_out(self._frame.facts.layers, width, max(1, height - 1), self._frame.painter.ratio)
+
+    def _row(self, frame: Frame, tiles: Tiles, layers: range, width: int) -> list[Strip]:
+        """One row of tiles: labels, then images."""
+        columns = [self._tile(frame, tiles, layer) for layer in layers]
+        return [Strip.join([column[y] for column in columns]).adjust_cell_length(width, frame.ink.text)
+                for y in range(tiles.tile[1])]  # fmt: skip
+
+    def _tile(self, frame: Frame, tiles: Tiles, layer: int) -> list[Strip]:
+        facts, look, ink = frame.facts, frame.look, frame.ink
+        wide, high = tiles.tile
+        heat = facts.heat(look.kind, layer, look.token)
+        there = None if isinstance(heat, Gap) or not heat.peak else heat
+        image = frame.painter.draw(there, look.opacity, tiles.image, ink.background)
+        name = clip(f"{layer}", wide - 1)
+        extra = " missing" if isinstance(heat, Gap) else " zero" if not heat.peak else ""
+        label: list[Part] = [
+            (f" {name} " if len(name) + 2 < wide else name, ink.mark if layer == look.layer else ink.strong)
+        ]
+        if layer == facts.cliff_layer:
+            label.append((" ◆" if wide < 12 else " ◆ cliff", ink.cliff))
+        if extra:
+            label.append((extra, ink.warn))
+        made = [line(ink, wide - 1, *label), *image]
+        blank = line(ink, wide, ("", ink.text))
+        made = [beside(ink, wide, strip, 0) for strip in made[:high]]
+        return made + [blank] * (high - len(made))

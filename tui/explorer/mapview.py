@@ -1,0 +1,48 @@
+"""The image with the layer's map."""
+
+from __future__ import annotations
+
+from rich.style import Style
+from textual.strip import Strip
+
+from flowtui.tui.draw.cells import beside, heading, line, wrap
+from flowtui.tui.draw.fields import fit_cells
+from flowtui.tui.draw.ink import Ink
+from flowtui.tui.draw.legend import legend
+
+from .facts import KIND_NAMES, Gap
+from .frame import Frame
+from .panel import Panel
+
+
+class MapPanel(Panel):
+    """Heading, image, legend, and a note where something has to be said."""
+
+    def draw(self, frame: Frame, width: int, height: int) -> list[Strip]:
+        """The current layer's map."""
+        facts, look, ink = frame.facts, frame.look, frame.ink
+        heat = facts.heat(look.kind, look.layer, look.token)
+        note = heat.note or frame.painter.problem
+        notes = note_lines(ink, width, note, ink.warn, min(6, max(1, height // 3)))
+        which = "all" if look.token is None else f"token {look.token}"
+        title = heading(ink, width, KIND_NAMES[look.kind], f"layer {look.layer}/{facts.layers - 1}", which)
+        room = max(1, height - 2 - len(notes))
+        size = fit_cells(frame.painter.ratio, width, room)
+        shown = None if isinstance(heat, Gap) else heat
+        opacity = look.opacity if shown is not None and shown.peak else 0
+        image = frame.painter.draw(shown, opacity, size, ink.background)
+        left = (width - size[0]) // 2
+        made = [title, *(beside(ink, width, strip, left) for strip in image)]
+        if shown is None:
+            made.append(line(ink, width, ("no map here", ink.dim)))
+        elif not look.opacity:
+            made.append(line(ink, width, (f"photo alone (o) · map max {shown.high}", ink.dim)))
+        else:
+            plain = frame.painter.graphics.name == "ascii"
+            made.append(legend(ink, width, shown.high, notes=(shown.peak, shown.peak_short), plain=plain))
+        return [*made, *notes]
+
+
+def note_lines(ink: Ink, width: int, note: str, tone: Style, rows: int) -> list[Strip]:
+    """A sentence over some lines."""
+    return [line(ink, width, (text, tone)) for text in wrap(note, width, rows)]

@@ -1,0 +1,94 @@
+"""Draws maps over the run's images and keeps them, so that going back to a layer costs nothing."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Hashable
+from typing import TypeVar
+
+from PIL import Image
+from textual.strip import Strip
+
+from flowtui.engine.images import decode_image
+from flowtui.engine.results import Run
+from flowtui.errors import FlowtuiError
+from flowtui.tui.draw.fields import Canvas, aspect, heat_field, make_canvas
+from flowtui.tui.draw.graphics import Graphics, Picture
+from flowtui.tui.draw.ink import Rgb
+from flowtui.tui.text import visible
+
+from .facts import Heat
+
+T = TypeVar("T")
+
+MAX_KEPT = 512
+MAX_SIDE_PX = 1024
+"""Photos are kept no larger than this: no terminal shows more."""
+
+
+class Painter:
+    """Photos of one run, canvases per size and finished maps per layer, kind, token, opacity and size.
+
+    Attributes:
+        graphics: The renderer.
+        sizes: (width, height) of the images in their own pixels.
+        problem: What is wrong with the images, safe to show, or "".
+    """
+
+    def __init__(self, run: Run, graphics: Graphics) -> None:
+        self.graphics = graphics
+        self.problem = ""
+        self._tokens = run.tokens
+        self._photos = [self._decode(data) for data in run.spec.images]
+        claimed = run.image_sizes if len(run.image_sizes) == len(self._photos) else ()
+        self.sizes = tuple((max(1, w), max(1, h)) for w, h in (claimed or (p.size for p in self._photos)))
+        self._canvases: OrderedDict[Hashable, Canvas] = OrderedDict()
+        self._strips: OrderedDict[Hashable, tuple[object, list[Strip]]] = OrderedDict()
+
+    @property
+    def ratio(self) -> float:
+        """Width over height of all images side by side."""
+        return aspect(self.sizes)
+
+    def draw(self, heat: Heat | None, opacity: int, size: tuple[int, int], background: Rgb) -> list[Strip]:
+        """The images with a map, (width, height) in cells.
+
+        Args:
+            heat: The map; None for the photos alone.
+            opacity: Percent of heat over the photo.
+            size: Cells.
+            background: Colour of the panel.
+        """
+        opacity = opacity if heat is not None else 0
+        # A map is known by the identity of the array it shows, which is kept beside the strips and so stays unique.
+        key = (id(heat.values) if heat is not None and opacity else None, opacity, size, background)
+        if key in self._strips:
+            self._strips.move_to_end(key)
+            return self._strips[key][1]
+        canvas = self._canvas(size, background)
+        field = heat_field(canvas, self._tokens, heat.values) if heat is not None and opacity else None
+        strips = self.graphics.draw(Picture(canvas.rgb, field, opacity / 100, background))
+        _keep(self._strips, key, (heat.values if heat is not None else None, strips), MAX_KEPT)
+        return strips
+
+    def _canvas(self, size: tuple[int, int], background: Rgb) -> Canvas:
+        key = (size, background)
+        if key not in self._canvases:
+            pixels = (size[0] * self.graphics.cell_px[0], size[1] * self.graphics.cell_px[1])
+            _keep(self._canvases, key, make_canvas(self._photos, self.sizes, pixels, background), 16)
+        return self._canvases[key]
+
+    def _decode(self, data: bytes) -> Image.Image:
+        try:
+            photo = decode_image(data)
+        except FlowtuiError as error:
+            self.problem = visible(error.message)
+            return Image.new("RGB", (64, 64), (96, 96, 96))
+        photo.thumbnail((MAX_SIDE_PX, MAX_SIDE_PX))
+        return photo
+
+
+def _keep(store: OrderedDict[Hashable, T], key: Hashable, value: T, most: int) -> None:
+    store[key] = value
+    while len(store) > most:
+        store.popitem(last=False)

@@ -1,0 +1,51 @@
+"""The last line: progress while something is computed, else the most useful keys."""
+
+from __future__ import annotations
+
+from textual.strip import Strip
+
+from flowtui.tui.draw.cells import Part, line, width_of
+from flowtui.tui.draw.spark import bar
+from flowtui.tui.text import visible
+
+from .frame import Busy, Frame
+from .panel import Panel
+
+
+class StatusPanel(Panel):
+    """One line."""
+
+    def draw(self, frame: Frame, width: int, height: int) -> list[Strip]:
+        """Progress or keys."""
+        ink = frame.ink
+        if frame.busy is not None:
+            parts = busy_parts(frame.busy, width)
+            return [line(ink, width, (parts[0], ink.strong), (parts[1], ink.accent), (parts[2], ink.text),
+                         right=[("Esc cancels", ink.dim)])]  # fmt: skip
+        made: list[Part] = []
+        for key, what in frame.hints:
+            more: list[Part] = [(key, ink.accent), (f" {what}  ", ink.dim)]
+            if width_of([*made, *more]) <= width + 2:
+                made += more
+        return [line(ink, width, *made)]
+
+
+def busy_parts(busy: Busy, width: int) -> tuple[str, str, str]:
+    """What is done, a bar, and how far it is: three texts."""
+    fraction, left = busy.fraction, busy.seconds_left
+    percent = "" if fraction is None else f" {100 * min(max(fraction, 0.0), 1.0):3.0f} %"
+    time = "" if left is None else f" · {duration(left)} left"
+    what = visible(busy.text)
+    room = width - len(what) - len(percent) - len(time) - 14
+    meter = bar(fraction, min(20, room)) if fraction is not None and room >= 5 else ""
+    return f"{what} ", f"▕{meter}▏" if meter else "", f"{percent}{time}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person says them."""
+    whole = max(0, round(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    return (
+        f"{whole // 60} min {whole % 60:02d} s" if whole < 3600 else f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+    )
