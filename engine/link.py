@@ -1,0 +1,277 @@
+"""One engine process as its client sees it: frames in and out, its last words, and its end. Torch-free."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import re
+import signal
+from collections import deque
+from dataclasses import dataclass
+from typing import Any
+
+from flowtui import __version__
+from flowtui.errors import KINDS, EngineError, FlowtuiError, ProtocolError
+
+from .devices import Device
+from .protocol import PROTOCOL, Message, encode, read_frame_async
+from .transport import Target, describe_end
+
+log = logging.getLogger(__name__)
+
+HELLO_TIMEOUT_S = 120.0
+GRACE_S = 2.0
+"""How long a cancelled or closed engine may take before the next, harder step."""
+WAITING_REPLIES = 8
+STDERR_LINES = 40
+
+LAST = frozenset({"loaded", "prepared", "done", "error", "pong"})
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """How an engine introduces itself.
+
+    Attributes:
+        flowtui, torch, transformers: Versions there ("" where not installed).
+        devices: What it can compute on.
+    """
+
+    flowtui: str
+    torch: str
+    transformers: str
+    devices: tuple[Device, ...]
+
+
+class Call:
+    """One request and the replies to it that nobody has read yet."""
+
+    def __init__(self, request: int) -> None:
+        self.request = request
+        self.cancelling = False
+        self.over = asyncio.Event()
+        self.room = asyncio.Event()
+        self.room.set()
+        self._replies: asyncio.Queue[Message | None] = asyncio.Queue()
+
+    def put(self, reply: Message | None) -> None:
+        """Hands over a reply; None after the last one of an engine that is gone."""
+        self._replies.put_nowait(reply)
+        if reply is None or reply["type"] in LAST:
+            self.over.set()
+        # A slow reader holds the engine back, not memory. A cancelled call must reach its end, so it holds nothing.
+        if self._replies.qsize() >= WAITING_REPLIES and not self.cancelling:
+            self.room.clear()
+
+    async def get(self) -> Message | None:
+        """The next reply, waiting for it."""
+        reply = await self._replies.get()
+        if self._replies.qsize() < WAITING_REPLIES:
+            self.room.set()
+        return reply
+
+    def cancel(self) -> None:
+        """Marks the call as cancelled."""
+        self.cancelling = True
+        self.room.set()
+
+
+class Link:
+    """A running engine process.
+
+    Attributes:
+        hello: How it introduced itself.
+        ended: Why it is gone, None while it is there.
+        ended_by_us: Whether a cancel had to end it.
+    """
+
+    hello: Hello
+
+    def __init__(self, target: Target, process: asyncio.subprocess.Process) -> None:
+        self.ended: FlowtuiError | None = None
+        self.ended_by_us = False
+        self.exit_code: int | None = None
+        self._target = target
+        self._process = process
+        self._calls: dict[int, Call] = {}
+        self._count = 0
+        self._stderr: deque[str] = deque(maxlen=STDERR_LINES)
+        self._said_hello: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
+        self._stderr_task = asyncio.create_task(self._keep_stderr())
+        self._reader = asyncio.create_task(self._read())
+
+    @classmethod
+    async def open(cls, target: Target) -> Link:
+        """Starts an engine and waits for its greeting.
+
+        Raises:
+            EngineError: It cannot be started, ends at once, does not greet or speaks another version.
+        """
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *target.command,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+                # A group of its own: ctrl-C in the terminal is the client's to handle, and one signal ends it all.
+                start_new_session=True,
+                limit=1 << 20,
+            )
+        except OSError as error:
+            raise EngineError(f"The engine cannot be started: {error}.") from error
+        link = cls(target, process)
+        try:
+            await link._greet()
+        except BaseException:
+            await asyncio.shield(link.close(kill=True))
+            raise
+        return link
+
+    def call(self) -> Call:
+        """Opens a call; `forget` it when its last reply has been read."""
+        self._count += 1
+        call = self._calls[self._count] = Call(self._count)
+        if self.ended is not None:
+            call.put(None)
+        return call
+
+    def forget(self, call: Call) -> None:
+        """Drops a call."""
+        self._calls.pop(call.request, None)
+        call.room.set()
+
+    async def send(self, kind: str, /, **values: Any) -> None:
+        """Sends a message. A dead engine is noticed by the reader, not here.
+
+        Raises:
+            ProtocolError: The message is outside the schema.
+        """
+        frame = encode("client", kind, **values)
+        stdin = self._process.stdin
+        assert stdin is not None
+        with contextlib.suppress(ConnectionError):
+            stdin.write(frame)
+            await stdin.drain()
+
+    async def stop(self, call: Call) -> None:
+        """Cancels a call: asks, then SIGTERM, then SIGKILL of the process group. Returns when it is over."""
+        call.cancel()
+        if not call.over.is_set():
+            await self.send("cancel", id=call.request)
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            if await _happens(call.over):
+                return
+            log.warning("the engine did not heed a cancel; sending %s", number.name)
+            self.ended_by_us = True
+            self._signal(number)
+        await call.over.wait()
+
+    async def close(self, *, kill: bool = False) -> None:
+        """Ends the process: asks by closing its stdin, then SIGTERM, then SIGKILL. Never raises."""
+        if kill:
+            self._signal(signal.SIGKILL)
+        elif self.ended is None:
+            await self.send("bye")
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        for number in (signal.SIGTERM, signal.SIGKILL, signal.SIGKILL):
+            # Replies that nobody will read must not keep the reader from the end of the stream.
+            for call in self._calls.values():
+                call.cancel()
+            done, _ = await asyncio.wait((self._reader,), timeout=GRACE_S)
+            if done:
+                break
+            self._signal(number)
+        self._reader.cancel()
+        self._stderr_task.cancel()
+        await asyncio.wait((self._reader, self._stderr_task), timeout=GRACE_S)
+        # A pipe that a grandchild still holds open would keep the transport, and a warning, until the very end.
+        getattr(self._process, "_transport").close()  # noqa: B009
+
+    async def _greet(self) -> None:
+        await self.send("hello", protocol=PROTOCOL, flowtui=__version__)
+        done, _ = await asyncio.wait(
+            (self._said_hello, self._reader), timeout=HELLO_TIMEOUT_S, return_when=asyncio.FIRST_COMPLETED
+        )
+        if self._said_hello not in done:
+            if self._reader in done and self.ended is not None:
+                raise self.ended
+            raise EngineError(f"The engine did not answer within {HELLO_TIMEOUT_S:.0f} s.")
+        message = self._said_hello.result()
+        if message["protocol"] != PROTOCOL:
+            raise EngineError(
+                f"The engine speaks protocol {message['protocol']}, this flowtui {PROTOCOL}.",
+                "Install the same flowtui on both sides.",
+            )
+        try:
+            devices = tuple(Device(**device) for device in message["devices"])
+        except TypeError as error:
+            raise ProtocolError("The engine described a device in a way that is not known here.") from error
+        self.hello = Hello(message["flowtui"], message["torch"], message["transformers"], devices)
+
+    async def _read(self) -> None:
+        """Hands replies to their calls until the stream ends, then says why it did."""
+        stdout = self._process.stdout
+        assert stdout is not None
+        error: FlowtuiError | None = None
+        try:
+            while (message := await read_frame_async(stdout, "engine")) is not None:
+                if message["type"] == "hello":
+                    if not self._said_hello.done():
+                        self._said_hello.set_result(message)
+                elif message.get("id") is None:
+                    raise_error(message)
+                elif call := self._calls.get(message["id"]):
+                    call.put(message)
+                    await call.room.wait()
+        except FlowtuiError as caught:
+            error = caught
+            if isinstance(caught, ProtocolError) and not self._said_hello.done() and self._target.host:
+                caught.hint = (
+                    f"Does a start-up file on {self._target.host} print something? ssh must stay silent there."
+                )
+        finally:
+            if error is not None:
+                self._signal(signal.SIGKILL)
+            # A child of the engine may hold its stderr open: its last words get a moment, no more.
+            self.exit_code = await self._process.wait()
+            await asyncio.wait((self._stderr_task,), timeout=0.5)
+            self._stderr_task.cancel()
+            self.ended = error or describe_end(self._target, self.exit_code, list(self._stderr))
+            for call in list(self._calls.values()):
+                call.put(None)
+
+    async def _keep_stderr(self) -> None:
+        stderr = self._process.stderr
+        assert stderr is not None
+        rest = ""
+        while piece := await stderr.read(1 << 16):
+            *lines, rest = re.split(r"[\r\n]+", rest + piece.decode(errors="replace"))
+            rest = rest[-4096:]
+            for line in filter(None, lines):
+                log.debug("engine: %s", line)
+                self._stderr.append(line[:4096])
+        if rest:
+            self._stderr.append(rest)
+
+    def _signal(self, number: signal.Signals) -> None:
+        # Only while the leader is not reaped: afterwards its number may belong to someone else.
+        if self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, number)
+
+
+def raise_error(reply: Message) -> None:
+    """Raises the error that an error reply stands for; other replies pass."""
+    if reply["type"] == "error":
+        raise KINDS.get(reply["kind"], EngineError)(reply["message"], reply["hint"])
+
+
+async def _happens(event: asyncio.Event) -> bool:
+    try:
+        await asyncio.wait_for(event.wait(), GRACE_S)
+    except TimeoutError:
+        return False
+    return True
