@@ -9,6 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from . import cache, demo, doctor, engine, explore, export, models, precompute, run, show
+from .output import help_without_command
 
 
 class RunFileOrCommand(TyperGroup):
@@ -26,7 +27,6 @@ app = typer.Typer(
     cls=RunFileOrCommand,
     help="See, layer by layer, where a vision-language model takes its answer from.",
     epilog="flowtui RUN.pkl is short for flowtui explore RUN.pkl.",
-    no_args_is_help=True,
     # Plain help: rich alone would take longer than everything else here.
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -52,7 +52,7 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
+@app.callback(invoke_without_command=True)
 def before_any_command(
     context: typer.Context,
     version: Annotated[
@@ -60,6 +60,7 @@ def before_any_command(
     ] = False,
 ) -> None:
     """See, layer by layer, where a vision-language model takes its answer from."""
+    help_without_command(context)
     if context.invoked_subcommand != "engine":
         from flowtui.tui.logs import start_logging
 

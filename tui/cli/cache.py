@@ -9,9 +9,15 @@ import typer
 from flowtui.errors import CheckFailedError
 
 from .options import Json, read_size, show_size
-from .output import note, write
+from .output import help_without_command, note, write
 
-cache = typer.Typer(help="Look after the layers kept on disk.", no_args_is_help=True, rich_markup_mode=None)
+cache = typer.Typer(help="Look after the layers kept on disk.", rich_markup_mode=None)
+
+
+@cache.callback(invoke_without_command=True)
+def before_any_command(context: typer.Context) -> None:
+    """Look after the layers kept on disk."""
+    help_without_command(context)
 
 
 @cache.command()

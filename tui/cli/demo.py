@@ -20,7 +20,7 @@ def demo(
         bool, typer.Option("--check", help="Measure the shipped model on fresh questions instead.")
     ] = False,
 ) -> None:
-    """Run every analysis on the shipped model and picture, then explore."""
+    """Take the shipped model apart on a shipped picture, then explore."""
     if check:
         raise typer.Exit(subprocess.call([sys.executable, "-m", "flowtui.engine.demo.check"]))
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-import platform
 import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -19,7 +17,7 @@ PACKAGES = ("numpy", "pillow", "textual", "rich", "typer", "diskcache", "safeten
 
 
 def doctor(engine: Engine = "local", json: Json = False) -> None:
-    """Show versions, devices, the terminal's graphics and why, the cache's place and why."""
+    """Show versions, devices, terminal and cache, and why."""
     from flowtui.tui.table import to_json
     from flowtui.tui.text import visible
 
@@ -43,6 +41,7 @@ def doctor(engine: Engine = "local", json: Json = False) -> None:
 
 def find_versions() -> dict[str, str]:
     """Versions here."""
+    import platform
     from importlib.metadata import PackageNotFoundError, version
 
     from flowtui import __version__
@@ -58,6 +57,8 @@ def find_versions() -> dict[str, str]:
 
 def ask_engine(engine: str) -> dict[str, Any]:
     """What the engine says of itself, or why it says nothing."""
+    import asyncio
+
     from flowtui.engine.client import EngineClient
     from flowtui.errors import FlowtuiError
 

@@ -56,7 +56,8 @@ def _run(argv: Sequence[str]) -> int:
         note("Cancelled.")
         return EXIT_CANCELLED
     except typer.TyperException as failure:
-        error(failure.format_message(), "See: flowtui --help")
+        context = getattr(failure, "ctx", None)
+        error(failure.format_message(), f"See: {context.command_path if context else 'flowtui'} --help")
         return failure.exit_code
     except FlowtuiError as failure:
         error(failure.message, failure.hint)

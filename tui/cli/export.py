@@ -24,7 +24,7 @@ def export(
         typer.Option("--format", help="Pictures (png: one per layer, svg: one sheet) or data."),
     ] = "png",
 ) -> None:
-    """Write a run's maps, attention shares and truncation curve as pictures or data."""
+    """Write a run's maps, shares and curves as pictures or data."""
     from flowtui.tui.export import export_run
     from flowtui.tui.text import visible
 

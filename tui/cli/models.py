@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 import struct
 from dataclasses import asdict
@@ -63,6 +62,8 @@ def models(
     if check is None:
         write(to_json(list(FAMILIES)) if json else "".join(_paragraph(family) for family in FAMILIES))
         return
+
+    import asyncio
 
     from .progress import Reporter
 

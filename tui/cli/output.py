@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from typer import Exit
+from typer import Context, Exit
 
 from flowtui.tui.text import visible
 
@@ -44,3 +44,14 @@ def error(message: str, hint: str = "") -> None:
     note(f"flowtui: {message}")
     if hint:
         note(f"  {hint}")
+
+
+def help_without_command(context: Context) -> None:
+    """Prints what there is, where a command is missing.
+
+    Raises:
+        Exit: It was missing.
+    """
+    if context.invoked_subcommand is None:
+        write(context.get_help() + "\n")
+        raise Exit

@@ -19,7 +19,10 @@ def precompute(
     engine: Engine = "local",
     force: Annotated[bool, typer.Option("--force", help="Compute again what is there.")] = False,
 ) -> None:
-    """Compute what run files lack, into the cache and into the files. What is there is not computed again."""
+    """Compute what run files lack, and only that.
+
+    Layers come from the cache where it has them; new ones go into the cache and into the files.
+    """
     from flowtui.tui.text import visible
 
     from .compute import Work, choose, fill, finish, open_cache

@@ -49,7 +49,7 @@ def run(
     ] = False,
     json: Json = False,
 ) -> None:
-    """Put a question about an image to a model, and take the answer apart layer by layer."""
+    """Ask a model about images, and take its answer apart layer by layer."""
     from flowtui.engine.spec import RunSpec
     from flowtui.tui.summary import summarise
     from flowtui.tui.table import to_json, to_text

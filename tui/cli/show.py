@@ -20,7 +20,7 @@ def show(
     json: Json = False,
     csv: Annotated[bool, typer.Option("--csv", help="Print the per-layer table as CSV.")] = False,
 ) -> None:
-    """Print what a run file holds: answer, cliff and a table over layers."""
+    """Print a run: answer, cliff and a table over layers."""
     from flowtui.tui.summary import summarise
     from flowtui.tui.table import to_csv, to_json, to_text
 
