@@ -47,9 +47,10 @@ def reason_of(error: BaseException) -> str:
     if code is not None:
         # Extended codes keep the primary one in the low byte.
         known = _BY_SQLITE_CODE.get(code & 0xFF)
-        if known is None and hasattr(error.__context__, "sqlite_errorcode"):
+        before = error.__context__
+        if known is None and before is not None and hasattr(before, "sqlite_errorcode"):
             # A failed rollback after the failure that matters.
-            return reason_of(error.__context__)
+            return reason_of(before)
         return known or str(error)
     if isinstance(error, OSError):
         return _BY_ERRNO.get(error.errno or 0, error.strerror or str(error))

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from flowtui.errors import CacheError
 
-from .disk import FILE_GLOB, MODE_BINARY, MODE_RAW
+from .disk import FILE_GLOB, KEY, MODE_BINARY, MODE_RAW
 from .faults import hint_for, reason_of
 from .place import OTHERWISE
 from .plain import shown
@@ -33,6 +33,13 @@ _SCHEMA = {
     ("index", "sqlite_autoindex_Settings_1"),
     *(("trigger", f"Settings_{what}") for what in ("count_insert", "count_delete")),
     *(("trigger", f"Settings_size_{what}") for what in ("insert", "update", "delete")),
+}
+_COLUMNS = {
+    "Settings": ("key", "value"),
+    "Cache": (
+        *("rowid", "key", "raw", "store_time", "expire_time", "access_time"),
+        *("access_count", "tag", "size", "mode", "filename", "value"),
+    ),
 }
 _FOREIGN_ROW = (
     "typeof(key) != 'text' OR length(key) NOT BETWEEN 1 AND 128 OR key GLOB '*[^0-9A-Za-z_-]*'"
@@ -120,6 +127,7 @@ def rows(folder: Path) -> list[Entry]:
     return [
         Entry(key, *_unlabel(tag), int(size or 0), float(stored or 0), float(used or 0))
         for key, tag, size, stored, used in found
+        if KEY.fullmatch(key)
     ]
 
 
@@ -150,7 +158,12 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 
 def _is_ours(database: sqlite3.Connection) -> bool:
-    return {(kind, name) for kind, name in database.execute("SELECT type, name FROM sqlite_master")} <= _SCHEMA
+    objects = set(database.execute("SELECT type, name FROM sqlite_master"))
+    return objects <= _SCHEMA and all(
+        ("table", table) not in objects
+        or columns == tuple(row[1] for row in database.execute(f"PRAGMA table_info({table})"))
+        for table, columns in _COLUMNS.items()
+    )
 
 
 def _clean(database: sqlite3.Connection, settings: Mapping[str, object]) -> int:
