@@ -28,6 +28,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from flowtui import errors
@@ -47,6 +49,13 @@ def fake_run(seed: int = 0) -> Run:
 def expected_layer(analysis: str, layer: int) -> LayerResult:
     """What the fake engine computes for a layer."""
     return fake_run().analyses[analysis].layers[layer]
+
+
+def heavy_rows(layer: int) -> np.ndarray[Any, Any]:
+    """The weights it sends where they are asked for: [T H N]."""
+    run = fake_run()
+    shape = (len(run.answer.ids), run.model.heads, len(run.tokens.ids))
+    return np.full(shape, layer, dtype=np.float32)
 
 
 @dataclass
@@ -126,6 +135,8 @@ class FakeBackend:
                 continue
             self.note(f"{name} {layer}")
             result = made[layer]
+            if isinstance(parameters, spec.AttentionParameters) and parameters.weights:
+                result = replace(result, arrays={**result.arrays, "weights": heavy_rows(layer)})
             if behaviour.get("heads"):
                 result = replace(result, arrays={k: v[..., :1] for k, v in result.arrays.items()})
             on_layer(result)
