@@ -6,6 +6,7 @@ A short text goes through the model twice: with transformers' own eager attentio
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from inspect import signature
 from typing import Any
 
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 
 from flowtui.errors import UnsupportedModelError
 
+from .failures import is_out_of_memory
 from .loaded import Loaded
 from .rows import NAME, Chunk, Watch, implementation, watch
 
@@ -44,7 +46,7 @@ def self_test(loaded: Loaded) -> float:
             error = _whole_pass(loaded, inputs) if loaded.dtype == torch.float32 else _layer_by_layer(loaded, inputs)
             head_error = _head(loaded, inputs)
     except (RuntimeError, TypeError, ValueError, AttributeError, KeyError, IndexError) as failure:
-        if isinstance(failure, torch.OutOfMemoryError):
+        if is_out_of_memory(failure):
             raise
         reason = (str(failure).strip() or type(failure).__name__).splitlines()[0]
         raise _refusal(loaded, f"a short text could not be followed through it ({reason})") from failure
@@ -77,58 +79,78 @@ def _short_text(loaded: Loaded) -> dict[str, Tensor]:
 
 
 def _whole_pass(loaded: Loaded, inputs: dict[str, Tensor]) -> float:
-    with implementation(loaded, "eager"):
-        eager = loaded.model(**inputs, output_attentions=True, use_cache=False).attentions
-    if eager is None or len(eager) != len(loaded.layers):
-        found = "none" if eager is None else str(len(eager))
-        raise _refusal(loaded, f"its eager attention returns {found} layers of weights, not {len(loaded.layers)}")
+    """Largest difference between an eager and a watched pass over all layers."""
+    eager: list[Tensor] = []
+    _run_eager(loaded, inputs, lambda _module, _args, _kwargs, weights: eager.append(weights))
     errors: list[float] = []
 
     def compare(chunk: Chunk) -> None:
-        expected = eager[chunk.layer][0, :, chunk.start : chunk.start + chunk.weights.shape[1]].float()
-        errors.append(float((chunk.weights - expected).abs().max()))
+        errors.append(_difference(chunk, eager))
 
-    with watch(loaded, Watch(torch.arange(LENGTH, device=loaded.device), range(len(loaded.layers)), compare)):
+    with watch(loaded, _everything(loaded, compare)):
         loaded.model(**inputs, use_cache=False)
     return _largest(loaded, errors, len(loaded.layers))
 
 
 def _layer_by_layer(loaded: Loaded, inputs: dict[str, Tensor]) -> float:
+    """Largest difference where each layer is watched on the hidden states that it has in an eager pass."""
+    eager: list[Tensor] = []
     errors: list[float] = []
-    ours: list[Tensor] = []
-    unseen: list[Tensor] = []
-    take = Watch(
-        torch.arange(LENGTH, device=loaded.device), range(len(loaded.layers)), lambda c: ours.append(c.weights)
-    )
 
-    def compare(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
-        eager = next((o for o in output if isinstance(o, Tensor) and o.ndim == 4), None)
-        if eager is None:
-            raise _refusal(loaded, f"its {type(module).__name__} returns no weights under eager attention")
-        ours.clear()
-        with watch(loaded, take):
+    def compare(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], weights: Tensor) -> None:
+        eager.append(weights)
+        with watch(loaded, _everything(loaded, lambda chunk: errors.append(_difference(chunk, eager)))):
             # Its forward, not the module: a call would come back here.
             module.forward(*args, **kwargs)
-        errors.append(float((torch.cat(ours, 1) - eager[0].float()).abs().max()))
-        unseen.append(eager[0] == 0)
 
-    hooks = [module.register_forward_hook(compare, with_kwargs=True) for module in loaded.attentions]
-    try:
-        with implementation(loaded, "eager"):
-            loaded.model(**inputs, use_cache=False)
-    finally:
-        for hook in hooks:
-            hook.remove()
+    _run_eager(loaded, inputs, compare)
+    worst = _largest(loaded, errors, len(loaded.layers))
     # That went by eager attention's masks. In a whole pass under our name, what eager leaves out must be left out too.
     leaks: list[float] = []
 
     def look(chunk: Chunk) -> None:
         rows = slice(chunk.start, chunk.start + chunk.weights.shape[1])
-        leaks.append(float((chunk.weights * unseen[chunk.layer][:, rows]).max()))
+        leaks.append(float((chunk.weights * (eager[chunk.layer][:, rows] == 0)).max()))
 
-    with watch(loaded, Watch(take.rows, take.layers, look)):
+    with watch(loaded, _everything(loaded, look)):
         loaded.model(**inputs, use_cache=False)
-    return max(_largest(loaded, errors, len(loaded.layers)), _largest(loaded, leaks, len(loaded.layers)))
+    return _largest(loaded, [worst, *leaks], 1 + len(loaded.layers))
+
+
+def _run_eager(
+    loaded: Loaded,
+    inputs: dict[str, Tensor],
+    on_layer: Callable[[nn.Module, tuple[Any, ...], dict[str, Any], Tensor], None],
+) -> None:
+    """One pass with eager attention; `on_layer` gets each attention's arguments and its weights [head row key].
+
+    `output_attentions=True` gives the same weights, but leaves transformers' own hooks in the model.
+    """
+
+    def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+        weights = next((o for o in output if isinstance(o, Tensor) and o.ndim == 4), None)
+        if weights is None:
+            raise _refusal(loaded, f"its {type(module).__name__} returns no weights under eager attention")
+        on_layer(module, args, kwargs, weights[0])
+
+    hooks = [module.register_forward_hook(hook, with_kwargs=True) for module in loaded.attentions]
+    try:
+        with implementation(loaded, "eager"):
+            loaded.model(**inputs, use_cache=False)
+    finally:
+        for handle in hooks:
+            handle.remove()
+
+
+def _everything(loaded: Loaded, on_chunk: Callable[[Chunk], None]) -> Watch:
+    return Watch(torch.arange(LENGTH, device=loaded.device), range(len(loaded.layers)), on_chunk)
+
+
+def _difference(chunk: Chunk, eager: list[Tensor]) -> float:
+    if chunk.layer >= len(eager):
+        return torch.inf
+    rows = slice(chunk.start, chunk.start + chunk.weights.shape[1])
+    return float((chunk.weights - eager[chunk.layer][:, rows].float()).abs().max())
 
 
 def _head(loaded: Loaded, inputs: dict[str, Tensor]) -> float:

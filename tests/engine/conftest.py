@@ -6,55 +6,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig, LlavaForConditionalGeneration
 
-from flowtui.engine.demo.model import SPECIAL, build_processor
-from flowtui.engine.demo.questions import VOCABULARY
+from flowtui.engine.demo.model import build_model, build_processor, save
 from flowtui.engine.inputs import Inputs, prepare
 from flowtui.engine.models import Loaded, load_model
 from flowtui.engine.spec import RunSpec
+from tests.engine.tiny import ANSWER, QUESTION, build_tiny
 from tests.factories import png
-
-QUESTION = "What color is the circle ?"
-ANSWER = "a red circle"
-
-
-def build_tiny(seed: int = 0) -> LlavaForConditionalGeneration:
-    """Four decoder layers, four query heads on two key heads; weights large enough that every layer matters."""
-    ids = {word: i for i, word in enumerate((*SPECIAL, *VOCABULARY))}
-    torch.manual_seed(seed)
-    config = LlavaConfig(
-        vision_config=CLIPVisionConfig(
-            hidden_size=16,
-            intermediate_size=32,
-            num_hidden_layers=2,
-            num_attention_heads=2,
-            image_size=96,
-            patch_size=8,
-        ),
-        text_config=LlamaConfig(
-            vocab_size=len(ids),
-            hidden_size=32,
-            intermediate_size=64,
-            num_hidden_layers=4,
-            num_attention_heads=4,
-            num_key_value_heads=2,
-            max_position_embeddings=512,
-            initializer_range=0.3,
-            bos_token_id=ids["<s>"],
-            eos_token_id=ids["</s>"],
-            pad_token_id=ids["<pad>"],
-        ),
-        image_token_id=ids["<image>"],
-        image_seq_length=144,
-        vision_feature_select_strategy="default",
-        vision_feature_layer=-1,
-        initializer_range=0.3,
-    )
-    model = LlavaForConditionalGeneration(config)
-    model.generation_config.eos_token_id = ids["</s>"]
-    model.generation_config.pad_token_id = ids["<pad>"]
-    return model
 
 
 @pytest.fixture(scope="session")
@@ -77,3 +35,23 @@ def tiny_inputs(tiny_llava: Loaded) -> Inputs:
     """One image, one question, a given answer of three tokens."""
     spec = RunSpec(model="tiny", images=(png(),), question=QUESTION, answer=ANSWER)
     return prepare(tiny_llava, spec)
+
+
+@pytest.fixture(scope="session")
+def demo_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The demo architecture with random weights, written by the demo's own `save`."""
+    folder = tmp_path_factory.mktemp("demo-random")
+    torch.manual_seed(1)
+    model = build_model(12)
+    for parameter in model.model.language_model.layers.parameters():
+        # The usual 0.02 leaves attention so even that a wrong row would look like a right one.
+        if parameter.ndim == 2:
+            torch.nn.init.normal_(parameter, std=0.1)
+    save(model, folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def demo_random(demo_directory: Path) -> Loaded:
+    """That model, loaded."""
+    return load_model(str(demo_directory), dtype="float32", device="cpu")
