@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Never
+
+import pytest
+
+from flowtui.cache.runfile import write_plain
+from flowtui.errors import KINDS, CancelledError, FlowtuiError
+from flowtui.tui.cli import entry, files
+from tests.factories import random_run
+
+
+@pytest.fixture(autouse=True)
+def _own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("FLOWTUI_CACHE_DIR", str(tmp_path / "cache"))
+    yield
+    for handler in logging.getLogger("flowtui").handlers[:]:
+        handler.close()
+        logging.getLogger("flowtui").removeHandler(handler)
+
+
+@pytest.fixture
+def run_file(tmp_path: Path) -> Path:
+    path = tmp_path / "run.pkl"
+    write_plain(path, random_run().to_plain())
+    return path
+
+
+def fail_with(monkeypatch: pytest.MonkeyPatch, failure: BaseException) -> None:
+    def read(path: Path) -> Never:
+        raise failure
+
+    monkeypatch.setattr(files, "read_run", read)
+
+
+def test_show_goes_to_stdout_alone(run_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert entry.run(["show", str(run_file)]) == 0
+    captured = capsys.readouterr()
+    assert "a red circle" in captured.out
+    assert captured.err == ""
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS.values() if kind is not CancelledError])
+def test_every_error_is_a_line_a_hint_and_its_code(
+    kind: type[FlowtuiError], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fail_with(monkeypatch, kind("What \x1bhappened.", "What to do."))
+    assert entry.run(["show", "x.pkl"]) == kind.exit_code
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err == "flowtui: What ␛happened.\n  What to do.\n"
+
+
+@pytest.mark.parametrize("failure", [KeyboardInterrupt(), CancelledError("x")])
+def test_cancelling_is_130(
+    failure: BaseException, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fail_with(monkeypatch, failure)
+    assert entry.run(["show", "x.pkl"]) == 130
+    assert capsys.readouterr().err == "Cancelled.\n"
+
+
+def test_the_unexpected_is_a_sentence_and_a_log_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fail_with(monkeypatch, RuntimeError("a secret detail"))
+    assert entry.run(["show", "x.pkl"]) == 1
+    error = capsys.readouterr().err
+    log = tmp_path / "state" / "flowtui" / "log" / "flowtui.log"
+    assert "RuntimeError" in error
+    assert str(log) in error
+    assert "Traceback" not in error
+    assert "a secret detail" in log.read_text()
+
+
+def test_a_file_that_cannot_be_written_is_named(
+    run_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "taken").touch()
+    assert entry.run(["export", str(run_file), "-o", str(tmp_path / "taken")]) == 1
+    assert "taken" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["nope"],
+        ["show"],
+        ["show", "--layer", "x", "a.pkl"],
+        ["show", "--csv", "--json", "a.pkl"],
+        ["--nope"],
+        ["cache", "nope"],
+    ],
+)
+def test_usage_errors_are_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert entry.run(arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("flowtui: ")
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"], ["cache"], ["run", "--help"], ["--version"]])
+def test_help_is_data(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert entry.run(arguments) == 0
+    captured = capsys.readouterr()
+    assert "flowtui" in captured.out
+    assert captured.err == ""
+
+
+def test_help_names_every_command_but_the_hidden_one(capsys: pytest.CaptureFixture[str]) -> None:
+    entry.run(["--help"])
+    listed = {
+        line.split()[0] for line in capsys.readouterr().out.partition("Commands:")[2].splitlines() if line.strip()
+    }
+    commands = {"demo", "run", "precompute", "explore", "show", "export", "models", "cache", "doctor"}
+    assert commands <= listed
+    assert "engine" not in listed
+
+
+def test_a_file_alone_is_explored(run_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    # Without a terminal the explorer says so: that it is the explorer which answers shows where the file went.
+    assert not os.isatty(0) or not os.isatty(1)
+    assert entry.run([str(run_file)]) == 2
+    assert "explorer needs a terminal" in capsys.readouterr().err
+    assert entry.run(["missing.pkl"]) == 3
+    assert "missing.pkl" in capsys.readouterr().err
