@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from rich.cells import cell_len, set_cell_size
+from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
 from textual.strip import Strip
@@ -19,7 +19,7 @@ def clip(text: str, width: int) -> str:
     """The text in at most `width` cells; what is cut shows as an ellipsis."""
     if cell_len(text) <= width:
         return text
-    return set_cell_size(text, width - 1).rstrip() + "…" if width > 0 else ""
+    return _head(text, width - 1).rstrip() + "…" if width > 0 else ""
 
 
 def wrap(text: str, width: int, rows: int) -> list[str]:
@@ -27,16 +27,26 @@ def wrap(text: str, width: int, rows: int) -> list[str]:
     lines: list[str] = []
     rest = text.strip()
     while rest and len(lines) < rows and width > 0:
-        if len(lines) == rows - 1 or cell_len(rest) <= width:
+        head = _head(rest, width)
+        if head == rest or len(lines) == rows - 1 or not head:
             lines.append(clip(rest, width))
             break
-        head = set_cell_size(rest, width)
         # A whole word that ends exactly at the edge stays on this line.
-        cut = len(head) if rest[len(head) : len(head) + 1] == " " else head.rfind(" ")
-        cut = cut if cut > 0 else max(1, len(head.rstrip()))
+        cut = len(head) if rest[len(head)] == " " else head.rfind(" ")
+        cut = cut if cut > 0 else len(head)
         lines.append(rest[:cut].rstrip())
         rest = rest[cut:].lstrip()
     return lines
+
+
+def _head(text: str, width: int) -> str:
+    """The longest beginning that takes at most `width` cells."""
+    used = 0
+    for i, character in enumerate(text):
+        used += cell_len(character)
+        if used > width:
+            return text[:i]
+    return text
 
 
 def width_of(parts: Iterable[Part]) -> int:
@@ -60,8 +70,10 @@ def line(ink: Ink, width: int, *parts: Part, right: Sequence[Part] = (), fill: s
         right, right_cells = (), 0
     segments: list[Segment] = []
     room = width
-    for text, part_style in parts:
-        text = clip(text, room)
+    for whole, part_style in parts:
+        if not whole:
+            continue
+        text = clip(whole, room)
         segments.append(Segment(text, part_style))
         room -= cell_len(text)
         if room <= 0 or text.endswith("…"):
@@ -75,10 +87,23 @@ def line(ink: Ink, width: int, *parts: Part, right: Sequence[Part] = (), fill: s
     return Strip(segments).adjust_cell_length(width, ink.text)
 
 
-def heading(ink: Ink, width: int, title: str, detail: str = "", right: str = "") -> Strip:
-    """A panel's first line: title, detail, a rule, and a note at the right edge."""
-    parts = [(title, ink.accent)] + ([(f"  {detail}", ink.strong)] if detail else [])
-    return line(ink, width, *parts, right=[(right, ink.dim)] if right else (), fill="─")
+def heading(ink: Ink, width: int, title: str, detail: str = "", right: Sequence[str] = ()) -> Strip:
+    """A panel's first line: title, detail, a rule, and a note at the right edge.
+
+    Args:
+        ink: Colours.
+        width: Cells.
+        title: Always there.
+        detail: Gives way to the note where there is no room for both.
+        right: Ways to say the note, the longest first; the first that fits is taken.
+    """
+    middle: list[list[Part]] = [[(f"  {detail}", ink.strong)], []] if detail else [[]]
+    first: Part = (title, ink.accent)
+    for between in middle:
+        for note in right:
+            if width_of([first, *between]) + cell_len(note) + 1 <= width:
+                return line(ink, width, first, *between, right=[(note, ink.dim)], fill="─")
+    return line(ink, width, first, *middle[0], fill="─")
 
 
 def fit(strips: Sequence[Strip], ink: Ink, width: int, height: int) -> list[Strip]:

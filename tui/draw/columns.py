@@ -47,15 +47,18 @@ class Columns:
 
     def spread(self, values: NDArray[np.floating]) -> NDArray[np.float64]:
         """One value per used cell; items that share a cell are averaged over those that are there (NaN: none is)."""
-        values = np.asarray(values, dtype=np.float64)
+        exact: NDArray[np.float64] = np.asarray(values, dtype=np.float64)
         if self.step:
-            return values.repeat(self.step)
+            repeated: NDArray[np.float64] = np.repeat(exact, self.step)
+            return repeated
         sums, there = np.zeros(self.width), np.zeros(self.width)
-        for item, value in enumerate(values):
+        for item, value in enumerate(exact):
             if np.isfinite(value):
                 sums[self.start(item)] += value
                 there[self.start(item)] += 1
-        return np.divide(sums, there, out=np.full(self.width, np.nan), where=there > 0)
+        made = np.full(self.width, np.nan)
+        np.divide(sums, there, out=made, where=there > 0)
+        return made
 
 
 class Placed(Protocol):

@@ -79,8 +79,9 @@ def curve_canvas(curve: Curve, width: int, height: int, ink: Ink) -> list[Text]:
     used = Ks(layers, width).used
     plot = Plot()
     plot.theme("clear")
-    plot._set_size(used, height)
     plot.plotsize(used, height)
+    # plotsize alone limits a plot to the terminal that plotext believes to be in.
+    plot._set_size(used, height)
     plot.frame(False)
     plot.xaxes(False, False)
     plot.yaxes(False, False)
@@ -120,7 +121,8 @@ def curve_lines(ink: Ink, width: int, canvas: list[Text], curve: Curve, k: int) 
         label = _nats(curve.top) if i == 0 else "0" if i == len(canvas) - 1 else ""
         segments = [Segment(f"{label:>{AXIS_CELLS - 2}} ", ink.dim), Segment("┤" if label else "│", ink.dim)]
         segments += _with_marks(text, ks, curve.cliff, k, ink)
-        made.append(Strip(segments).adjust_cell_length(width, ink.text))
+        # Fewer segments are fewer bytes to send.
+        made.append(Strip(segments).simplify().adjust_cell_length(width, ink.text))
     made.append(_answers(ink, width, ks, curve, k))
     made.append(_axis(ink, width, ks, curve, k))
     return made
@@ -151,7 +153,7 @@ def _answers(ink: Ink, width: int, ks: Ks, curve: Curve, k: int) -> Strip:
     for cell, same in worst.items():
         glyph, tone = {True: ("●", ink.groups[3]), False: ("○", ink.groups[1]), None: ("·", ink.dim)}[same]
         marks[cell] = (glyph, ink.accent if cell == ks.start(k) else tone)
-    return line(ink, width, (f"{'same':>{AXIS_CELLS - 1}} ", ink.dim), *marks)
+    return line(ink, width, (f"{'same':>{AXIS_CELLS - 1}} ", ink.dim), *marks).simplify()
 
 
 def _axis(ink: Ink, width: int, ks: Ks, curve: Curve, k: int) -> Strip:

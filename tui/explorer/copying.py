@@ -26,7 +26,7 @@ def layer_text(facts: Facts, look: Look) -> str:
     shares = facts.shares(look.token, look.norm)[look.layer]
     if np.isfinite(shares).all():
         each = ", ".join(f"{name} {percent(float(share)).strip()}" for name, share in zip(GROUPS, shares, strict=True))
-        lines.append(f"attention share ({NORM_NAMES[look.norm]}): {each}")
+        lines.append(f"attention share ({NORM_NAMES[look.norm][0]}): {each}")
     heat = facts.heat(look.kind, look.layer, look.token)
     lines.append(
         f"{KIND_NAMES[look.kind]}: "

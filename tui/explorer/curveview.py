@@ -31,7 +31,7 @@ class CurvePanel(Panel):
         """Heading, curve, marks, axis, the current K in words, the rule."""
         facts, look, ink = frame.facts, frame.look, frame.ink
         curve = facts.curve(look.token)
-        made = [heading(ink, width, "Image cut at K", "KL, nats", cliff_words(facts))]
+        made = [heading(ink, width, "Image cut at K", "KL, nats", (cliff_words(facts),))]
         if curve is None:
             rule = f"Cliff: {describe_rule()}"
             return (
@@ -40,7 +40,7 @@ class CurvePanel(Panel):
                 + [line(ink, width, (text, ink.dim)) for text in wrap(rule, width, max(0, height - 3))]
             )
         # K = layer: the layer on screen is then the first one that does not see the image.
-        now = wrap(words_at(facts, look, curve), width, 2 if height < 14 else 3)
+        now = _fitting(words_at(facts, look, curve), width, 2 if height < 14 else 3)
         rule_lines = _rule(facts, width, max(1, min(4, height - 6 - len(now))))
         rows = max(1, height - 3 - len(now) - len(rule_lines))
         made += curve_lines(ink, width, self._canvas(frame, curve, width - AXIS_CELLS, rows), curve, look.layer)
@@ -63,27 +63,38 @@ def cliff_words(facts: Facts) -> str:
     return "no cliff" if facts.cliff.k is None else f"cliff K {facts.cliff.k}"
 
 
-def words_at(facts: Facts, look: Look, curve: Curve) -> str:
-    """What cutting the image at the current K does, in words."""
+def words_at(facts: Facts, look: Look, curve: Curve) -> tuple[str, ...]:
+    """What cutting the image at the current K does, in words: in full, and shorter."""
     k = look.layer
     if not np.isfinite(curve.kl[k]):
-        return f"K {k}: not computed yet. Press r."
-    seen = "no layer sees the image" if k == 0 else f"layers 0–{k - 1} see the image"
-    text = visible(facts.text_at(k) or "")
-    answer = "same answer" if curve.same[k] else f"answers “{text}”"
+        return (f"K {k}: not computed yet. Press r.",)
+    seen = ("no layer sees the image", "layer 0 sees the image", f"layers 0–{k - 1} see the image")[min(k, 2)]
+    answer = "same answer" if curve.same[k] else f"answers “{visible(facts.text_at(k) or '')}”"
     # A true minus sign, as wide as the digits.
     logprob = f"{facts.logprob(k, look.token):.2f}".replace("-", "−")
-    return f"K {k}: {seen}, KL {curve.kl[k]:.3f} nats, log p {logprob}, {answer}"
+    return (
+        f"K {k}: {seen}, KL {curve.kl[k]:.3f} nats, log p {logprob}, {answer}",
+        f"K {k}: KL {curve.kl[k]:.3f} nats, log p {logprob}, {answer}",
+        f"K {k}: KL {curve.kl[k]:.2f} nats, {answer}",
+    )
 
 
 def _rule(facts: Facts, width: int, rows: int) -> list[str]:
     """The cliff's rule, as fully as it fits."""
     eta = facts.cliff.eta if facts.cliff is not None else DEFAULT_ETA_NATS
-    for text in (
+    rules = (
         f"Cliff: {describe_rule(eta)}",
         f"cliff: smallest K with the same answer and mean KL ≤ {eta:g} nats at every j ≥ K",
         f"cliff: same answer, KL ≤ {eta:g} nats from K on",
-    ):
+        f"cliff: same, KL ≤ {eta:g} nats",
+    )
+    return _fitting(rules, width, rows)
+
+
+def _fitting(texts: tuple[str, ...], width: int, rows: int) -> list[str]:
+    """The first of the texts that fits whole, as lines; of none the last, cut."""
+    lines: list[str] = []
+    for text in texts:
         lines = wrap(text, width, rows)
         if lines and not lines[-1].endswith("…"):
             break

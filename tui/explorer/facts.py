@@ -18,12 +18,15 @@ from flowtui.tui.summary import peak_cell
 
 from .look import Kind, Norm
 
-NORM_NAMES: dict[Norm, str] = {
-    "all": "all groups = 100 %",
-    "paper": "without answer = 100 %",
-    "no-sink": "without token 0 = 100 %",
-    "value": "weight × value norm, all = 100 %",
+NORM_NAMES: dict[Norm, tuple[str, str]] = {
+    "all": ("all groups = 100 %", "all = 100 %"),
+    "paper": ("without answer = 100 %", "no answer"),
+    "no-sink": ("without token 0 = 100 %", "no token 0"),
+    "value": ("weight × value norm = 100 %", "× value norm"),
 }
+"""What is 100 %, in full and in short."""
+
+ANALYSIS_NAMES = {"cam": "CAM", "attention": "attention", "truncation": "truncation curve"}
 KIND_NAMES: dict[Kind, str] = {"cam": "LLaVA-CAM", "attention": "Attention"}
 
 
@@ -70,6 +73,7 @@ class Facts:
         self.tokens = len(run.answer.tokens)
         self._shares: dict[tuple[int | None, Norm], NDArray[np.float64]] = {}
         self._heats: dict[tuple[Kind, int, int | None], Heat | Gap] = {}
+        self._curves: dict[int | None, Curve | None] = {}
         if before is not None:
             # While layers arrive, those that were there already keep their maps, and so what was drawn from them.
             for key, heat in before._heats.items():
@@ -118,6 +122,11 @@ class Facts:
 
     def curve(self, token: int | None) -> Curve | None:
         """The truncation curve, or None where there is nothing of it."""
+        if token not in self._curves:
+            self._curves[token] = self._curve(token)
+        return self._curves[token]
+
+    def _curve(self, token: int | None) -> Curve | None:
         results = self._arrays("truncation")
         if not results:
             return None
@@ -150,8 +159,8 @@ class Facts:
         if not missing:
             return ""
         if missing == all_of:
-            return f"No {analysis} yet."
-        return f"{analysis}: {missing} of {all_of} {unit} missing."
+            return f"No {ANALYSIS_NAMES[analysis]} yet."
+        return f"{ANALYSIS_NAMES[analysis]}: {missing} of {all_of} {unit} missing."
 
     @cached_property
     def missing(self) -> tuple[str, ...]:
@@ -176,8 +185,8 @@ class Facts:
             note = "Zero everywhere: no channel speaks for the answer in this layer (ReLU of Eq. 3)."
             if site == "post_attention" and layer == self.layers - 1:
                 note = (
-                    "Exactly zero, and rightly so: after the last attention nothing mixes positions, so here an image "
-                    "token has no path to the answer. The layer's input shows it: ctrl+p, CAM at the input."
+                    "Exactly zero: after the last attention no image token has a path to the answer. "
+                    "See ctrl+p, CAM at the input."
                 )
         return self._heat(heat[row], result, "{:.3g}", note)
 

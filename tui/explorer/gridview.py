@@ -73,7 +73,7 @@ class GridPanel(Panel):
         facts, look, ink = frame.facts, frame.look, frame.ink
         which = "all tokens" if look.token is None else f"token {look.token}"
         note = "each map scaled to its own maximum"
-        made = [heading(ink, width, f"{KIND_NAMES[look.kind]}, every layer", which, note)]
+        made = [heading(ink, width, f"{KIND_NAMES[look.kind]}, every layer", which, (note, "each to its own maximum"))]
         tiles = self._tiles()
         first = tiles.page(look.layer)
         for row in range(tiles.shown):
@@ -109,7 +109,7 @@ class GridPanel(Panel):
         facts, look, ink = frame.facts, frame.look, frame.ink
         wide, high = tiles.tile
         heat = facts.heat(look.kind, layer, look.token)
-        there = None if isinstance(heat, Gap) or not heat.peak else heat
+        there = None if isinstance(heat, Gap) else heat
         image = frame.painter.draw(there, look.opacity, tiles.image, ink.background)
         name = clip(f"{layer}", wide - 1)
         extra = " missing" if isinstance(heat, Gap) else " zero" if not heat.peak else ""

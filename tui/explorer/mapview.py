@@ -10,7 +10,7 @@ from flowtui.tui.draw.fields import fit_cells
 from flowtui.tui.draw.ink import Ink
 from flowtui.tui.draw.legend import legend
 
-from .facts import KIND_NAMES, Gap
+from .facts import KIND_NAMES, Gap, Heat
 from .frame import Frame
 from .panel import Panel
 
@@ -23,21 +23,21 @@ class MapPanel(Panel):
         facts, look, ink = frame.facts, frame.look, frame.ink
         heat = facts.heat(look.kind, look.layer, look.token)
         note = heat.note or frame.painter.problem
-        notes = note_lines(ink, width, note, ink.warn, min(6, max(1, height // 3)))
-        which = "all" if look.token is None else f"token {look.token}"
+        notes = note_lines(ink, width, note, ink.warn, max(2, height // 2 - 1))
+        which = ("all tokens", "all") if look.token is None else (f"token {look.token}",)
         title = heading(ink, width, KIND_NAMES[look.kind], f"layer {look.layer}/{facts.layers - 1}", which)
-        room = max(1, height - 2 - len(notes))
+        legend_rows = 0 if isinstance(heat, Heat) and not heat.peak else 1
+        room = max(1, height - 1 - legend_rows - len(notes))
         size = fit_cells(frame.painter.ratio, width, room)
         shown = None if isinstance(heat, Gap) else heat
-        opacity = look.opacity if shown is not None and shown.peak else 0
-        image = frame.painter.draw(shown, opacity, size, ink.background)
+        image = frame.painter.draw(shown, look.opacity, size, ink.background)
         left = (width - size[0]) // 2
         made = [title, *(beside(ink, width, strip, left) for strip in image)]
         if shown is None:
             made.append(line(ink, width, ("no map here", ink.dim)))
-        elif not look.opacity:
+        elif not look.opacity and shown.peak:
             made.append(line(ink, width, (f"photo alone (o) · map max {shown.high}", ink.dim)))
-        else:
+        elif shown.peak:
             plain = frame.painter.graphics.name == "ascii"
             made.append(legend(ink, width, shown.high, notes=(shown.peak, shown.peak_short), plain=plain))
         return [*made, *notes]

@@ -1,0 +1,35 @@
+"""What opening a finished run loads."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from flowtui.cache.runfile import write_plain
+from tests.factories import random_run
+
+SCRIPT = """
+import asyncio, sys
+from pathlib import Path
+from flowtui.cache.runfile import read_plain
+from flowtui.engine.results import Run
+from flowtui.tui.explorer import explore
+from flowtui.tui.explorer.app import ExplorerApp
+from flowtui.tui.explorer.computing import compute_with
+
+async def main():
+    path = Path(sys.argv[1])
+    app = ExplorerApp(Run.from_plain(read_plain(path)), path=path, compute=compute_with("local"))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await pilot.press("l", "c", "m", "v", "y")
+        await pilot.pause()
+
+asyncio.run(main())
+loaded = {"torch", "transformers", "diskcache", "typer", "flowtui.engine.workflow"} & set(sys.modules)
+assert not loaded, loaded
+"""
+
+
+def test_no_model_library_and_no_cache_is_loaded(tmp_path: Path) -> None:
+    write_plain(tmp_path / "run.pkl", random_run().to_plain())
+    done = subprocess.run([sys.executable, "-c", SCRIPT, str(tmp_path / "run.pkl")], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
