@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pexpect
 import pyte
+
+COMMAND = Path(sys.executable).with_name("flowtui")
+Call = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 class Terminal:
@@ -23,6 +28,11 @@ class Terminal:
             command[0], list(command[1:]), env=dict(env), cwd=str(cwd), dimensions=(lines, columns), timeout=60
         )
         self._child.delaybeforesend = None
+
+    @property
+    def pid(self) -> int:
+        """The program's process id."""
+        return int(self._child.pid)
 
     @property
     def text(self) -> str:
@@ -67,3 +77,6 @@ class Terminal:
         self.raw += data
         self._stream.feed(data)
         return True
+
+
+Open = Callable[..., Terminal]

@@ -1,0 +1,91 @@
+"""The explorer in a real terminal of 80 by 24."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from flowtui.cache.runfile import write_plain
+from flowtui.engine.demo.examples import Example
+from tests.e2e.terminal import COMMAND, Call, Open
+from tests.factories import random_run
+
+
+def layer_of(text: str) -> set[int]:
+    """The layers that the panels' headings name."""
+    return {int(number) for number in re.findall(r"layer (\d+)/11", text)}
+
+
+def test_keys_move_every_panel_and_q_leaves_a_clean_terminal(terminal: Open, run_file: Path, flowtui: Call) -> None:
+    cliff = int(re.search(r"cliff +K = (\d+)", flowtui("show", run_file).stdout)[1])  # type: ignore[index]
+    screen = terminal("sh", "-c", f"stty -g; {COMMAND} {run_file}; code=$?; stty -g; exit $code")
+    screen.wait_for(lambda text: layer_of(text) == {0} and "q quit" in text)
+    screen.send("lll")
+    screen.wait_for(lambda text: layer_of(text) == {3})
+    screen.send("h")
+    screen.wait_for(lambda text: layer_of(text) == {2})
+    screen.send("G")
+    screen.wait_for(lambda text: layer_of(text) == {11})
+    screen.send("c")
+    screen.wait_for(lambda text: layer_of(text) == {cliff})
+    screen.send("?")
+    screen.wait_for(lambda text: "flowtui help" in text)
+    screen.send("\x1b")
+    screen.wait_for(lambda text: layer_of(text) == {cliff})
+    screen.send("q")
+    assert screen.wait_for_end() == 0
+    settings = re.findall(rb"^([0-9a-f]+(?::[0-9a-f]+){5,})\r?$", screen.raw, re.MULTILINE)
+    assert len(settings) == 2
+    assert settings[0] == settings[1]
+    for on, off in ((b"?1049h", b"?1049l"), (b"?25l", b"?25h"), (b"?1000h", b"?1000l"), (b"?2004h", b"?2004l")):
+        assert screen.raw.rfind(b"\x1b[" + off) > screen.raw.rfind(b"\x1b[" + on) >= 0
+
+
+def test_the_view_is_remembered(terminal: Open, run_file: Path) -> None:
+    screen = terminal(COMMAND, "explore", run_file, columns=120, lines=40)
+    screen.wait_for(lambda text: len(layer_of(text)) == 1)
+    screen.send("gll")
+    screen.wait_for(lambda text: layer_of(text) == {2})
+    screen.send("q")
+    assert screen.wait_for_end() == 0
+    screen = terminal(COMMAND, run_file, "--graphics", "ascii")
+    screen.wait_for(lambda text: layer_of(text) == {2})
+    screen.send("q")
+    assert screen.wait_for_end() == 0
+
+
+def test_what_is_missing_fills_in_live_and_is_kept(terminal: Open, flowtui: Call, example: Example, home: Path) -> None:
+    path = home / "live.pkl"
+    # Another image than the other tests use, so that nothing of it is in the cache.
+    question = "Describe the image."
+    some = ("--analysis", "attention", "--device", "cpu")
+    flowtui("run", example.image.with_name("scene-8.png"), question, *some, "-o", path)
+    screen = terminal(COMMAND, path, columns=120, lines=40)
+    screen.wait_for(lambda text: "Press r to compute" in text and "q quit" in text)
+    screen.send("r")
+    screen.wait_for(lambda text: "Esc cancels" in text)
+    screen.wait_for(lambda text: "Press r to compute" not in text and "q quit" in text, timeout_s=240)
+    screen.send("q")
+    assert screen.wait_for_end() == 0
+    assert "missing" not in flowtui("show", path).stdout
+
+
+def test_text_in_a_run_cannot_steer_the_terminal(terminal: Open, home: Path) -> None:
+    path = home / "hostile.pkl"
+    write_plain(path, random_run(answer=("\x1b]52;c;aGk=\x07", "\x9b31m", "[bold]x[/]")).to_plain())
+    for command in ("show", "explore"):
+        screen = terminal(COMMAND, command, path)
+        if command == "explore":
+            screen.wait_for(lambda text: len(layer_of(text)) == 1)
+            screen.send("]]]")
+            screen.wait_for(lambda text: "[bold]x" in text)
+            screen.send("q")
+        assert screen.wait_for_end() == 0
+        assert b"\x1b]52" not in screen.raw
+        assert "\x9b".encode() not in screen.raw
+
+
+def test_without_a_terminal_it_says_what_to_use(flowtui: Call, run_file: Path) -> None:
+    done = flowtui(run_file, code=2)
+    assert "needs a terminal" in done.stderr
+    assert "flowtui show" in done.stderr

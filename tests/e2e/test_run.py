@@ -1,0 +1,112 @@
+"""`flowtui run` and what can be read off its file: the whole path, on the shipped model."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+from flowtui.engine.demo.examples import Example
+from tests.e2e.terminal import COMMAND, Call, Open
+
+FIELDS = {
+    "model", "model_dir", "layers", "image_tokens", "tokens", "groups", "answer", "attention", "cam", "saliency",
+    "truncation", "cliff", "lens", "timings_s",
+}  # fmt: skip
+
+
+def test_json_has_every_field(flowtui: Call, run_file: Path, example: Example) -> None:
+    content = json.loads(flowtui("show", run_file, "--json").stdout)
+    assert not FIELDS - set(content)
+    assert (content["layers"], content["image_tokens"]) == (12, 144)
+    assert content["answer"]["text"] == example.answer
+    share = content["attention"]["share"]
+    for layer in range(12):
+        assert sum(share[group][layer] for group in share) == pytest.approx(1, abs=1e-3)
+    assert content["cam"]["grid"] == [12, 12]
+    # The last layer's post-attention site has no path to an answer row.
+    assert content["cam"]["peak"][11] is None
+    curve = content["truncation"]
+    assert curve["k"] == list(range(13))
+    assert curve["same_answer"][12] is True
+    assert curve["text"][12] == example.answer
+    assert curve["kl"][12] == pytest.approx(0, abs=1e-5)
+    assert content["cliff"]["rule"]
+    assert content["cliff"]["k"] is None or 0 <= content["cliff"]["k"] < 12
+    assert content["saliency"] is content["lens"] is None
+    start, end = content["groups"]["image"]
+    assert end - start == 144
+    assert Path(content["model_dir"]).is_dir()
+
+
+def test_the_demo_models_answer_has_a_cliff(flowtui: Call, run_file: Path) -> None:
+    content = json.loads(flowtui("show", run_file, "--json").stdout)
+    cliff, curve = content["cliff"]["k"], content["truncation"]
+    assert 0 < cliff < 12
+    assert all(curve["same_answer"][cliff:])
+    assert max(curve["kl"][cliff:]) <= content["cliff"]["eta"]
+    assert not (curve["same_answer"][cliff - 1] and curve["kl"][cliff - 1] <= content["cliff"]["eta"])
+
+
+def test_show_reads_the_same_in_three_forms(flowtui: Call, run_file: Path, example: Example) -> None:
+    content = json.loads(flowtui("show", run_file, "--json").stdout)
+    table = list(csv.DictReader(flowtui("show", run_file, "--csv").stdout.splitlines()))
+    text = flowtui("show", run_file).stdout
+    assert [float(row["image"]) for row in table[:12]] == content["attention"]["share"]["image"]
+    assert f"answer   {example.answer}" in text
+    assert f"K = {content['cliff']['k']}" in text
+    one = json.loads(flowtui("show", run_file, "--layer", 3, "--json").stdout)
+    assert one["attention"]["share"]["image"] == [content["attention"]["share"]["image"][3]]
+
+
+def test_run_json_is_what_show_prints(flowtui: Call, example: Example, home: Path) -> None:
+    path = home / "given.pkl"
+    done = flowtui(
+        "run", example.image, example.question, "--answer", "red", "--analysis", "attention", "--layers", "0-2,5",
+        "--device", "cpu", "-o", path, "--json",
+    )  # fmt: skip
+    content = json.loads(done.stdout)
+    assert done.stderr == f"Wrote {path}\n"
+    assert content == json.loads(flowtui("show", path, "--json").stdout)
+    assert content["answer"]["text"] == "red"
+    assert [s is not None for s in content["attention"]["share"]["image"]] == [i in (0, 1, 2, 5) for i in range(12)]
+    assert content["cam"] is content["truncation"] is content["cliff"] is None
+
+
+def test_without_an_output_the_file_is_named_after_the_image(flowtui: Call, terminal: Open, example: Example) -> None:
+    screen = terminal(
+        COMMAND, "run", example.image, example.question, "--analysis", "cam", "--device", "cpu", columns=100, lines=40
+    )
+    # A person watches: the stages show while they last, and nothing of them stays.
+    screen.wait_for(lambda text: "loading the model" in text)
+    assert screen.wait_for_end() == 0
+    assert "loading the model" not in screen.text
+    assert "Look at it with: flowtui" in screen.text
+    # The bar gives the cursor back.
+    assert screen.raw.rstrip().rfind(b"\x1b[?25h") > screen.raw.rfind(b"\x1b[?25l")
+    flowtui("show", f"{example.image.stem}.pkl")
+
+
+def test_ctrl_c_ends_the_engine_too(terminal: Open, example: Example) -> None:
+    screen = terminal(COMMAND, "run", example.image, example.question, "--device", "cpu", "-o", "cancelled.pkl")
+    screen.wait_for(lambda text: "loading the model" in text)
+    children = {int(pid) for pid in Path(f"/proc/{screen.pid}/task/{screen.pid}/children").read_text().split()}
+    assert children
+    screen.interrupt()
+    assert screen.wait_for_end() == 130
+    assert "Cancelled." in screen.text
+    for pid in children:
+        # No such process, or one that only waits for its new parent to take notice.
+        status = Path(f"/proc/{pid}/status")
+        assert not status.exists() or "zombie" in status.read_text()
+
+
+def test_export_writes_what_it_names(flowtui: Call, run_file: Path, home: Path) -> None:
+    for kind in ("png", "svg", "csv", "json"):
+        written = flowtui("export", run_file, "--format", kind, "-o", home / "out").stdout.splitlines()
+        assert written
+        assert all(Path(name).stat().st_size for name in written)
+    only = flowtui("export", run_file, "--what", "cam", "--format", "csv", "-o", home / "out").stdout.splitlines()
+    assert only == [str(home / "out" / "cam.csv")]
