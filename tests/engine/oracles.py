@@ -30,7 +30,7 @@ def load_random_demo(folder: Path) -> Loaded:
 
 
 def hooks_left(model: nn.Module) -> int:
-    """Hooks and replaced methods anywhere in the model, transformers' own (it installs some at the first call) aside."""
+    """Hooks and replaced methods anywhere in the model, but for those transformers installs itself."""
     tables = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
     hooks = [hook for m in model.modules() for t in tables for hook in getattr(m, t).values()]
     ours = [hook for hook in hooks if not hook.__module__.startswith("transformers.")]
