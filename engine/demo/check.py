@@ -23,8 +23,8 @@ from transformers import AutoModelForImageTextToText, AutoProcessor, LlavaForCon
 
 from flowtui.engine.place import resolve_model
 
+from .packing import Batch, Packer, answer_logits, answers_right
 from .questions import KINDS, LETTERS, Kind, Question, ask, phrases
-from .train import Batch, Packer, answer_logits, answers_right
 from .world import Scene, render, scenes
 
 FLOORS: dict[Kind, float] = {
@@ -185,9 +185,7 @@ def table(rows: dict[Kind, Row]) -> str:
     lines = [f"{'kind':<10}{'asked':>7}{'accuracy':>10}{'floor':>8}{'K=0':>8}{'prior':>8}"]
     for kind, r in rows.items():
         verdict = "ok" if r.passed else "FAILED"
-        lines.append(
-            f"{kind:<10}{r.count:>7}{r.accuracy:>10.1%}{r.floor:>8.0%}{r.cut:>8.1%}{r.prior:>8.1%}  {verdict}"
-        )
+        lines.append(f"{kind:<10}{r.count:>7}{r.accuracy:>10.1%}{r.floor:>8.0%}{r.cut:>8.1%}{r.prior:>8.1%}  {verdict}")
     return "\n".join(lines)
 
 

@@ -76,7 +76,8 @@ def _presence(scene: Scene, rng: np.random.Generator) -> Question:
         detail = _pick(rng, ("random", "popular", "adversarial"))
         pool = {"random": absent, "popular": [p for p in POPULAR if p not in present], "adversarial": near}[detail]
         pair = _pick(rng, pool)
-    return Question("presence", f"Is there a {pair[0]} {pair[1]} in the {_image(rng)}?", "yes" if about else "no", about, detail)
+    text = f"Is there a {pair[0]} {pair[1]} in the {_image(rng)}?"
+    return Question("presence", text, "yes" if about else "no", about, detail)
 
 
 def _colour(scene: Scene, rng: np.random.Generator) -> Question | None:
@@ -84,7 +85,8 @@ def _colour(scene: Scene, rng: np.random.Generator) -> Question | None:
     if not candidates:
         return None
     i = _pick(rng, candidates)
-    return Question("colour", f"What {_pick(rng, ('color', 'colour'))} is the {_reference(scene.things[i])}?", scene.things[i].colour, (i,))
+    word = _pick(rng, ("color", "colour"))
+    return Question("colour", f"What {word} is the {_reference(scene.things[i])}?", scene.things[i].colour, (i,))
 
 
 def _shape(scene: Scene, rng: np.random.Generator) -> Question | None:
@@ -153,9 +155,10 @@ VOCABULARY: tuple[str, ...] = tuple(
             *COLUMNS,
             *("first", "second", "third"),
             *LETTERS,
-            *("(", ")", "?", ".", ",", "yes", "no", "a", "and", "letter", "digit", "character", "object", "image", "picture"),
-            *("Is", "there", "in", "the", "What", "color", "colour", "is", "shape", "Where", "Which", "written", "Answer"),
-            *("with", "Describe", "You", "look", "at", "one", "answer", "few", "words"),
+            *("(", ")", "?", ".", ",", "yes", "no", "a", "and", "letter", "digit", "character", "object"),
+            *("image", "picture"),
+            *("Is", "there", "in", "the", "What", "color", "colour", "is", "shape", "Where", "Which", "written"),
+            *("Answer", "with", "Describe", "You", "look", "at", "one", "answer", "few", "words"),
         )
     )
 )

@@ -30,7 +30,7 @@ SEED = 8
 def choose(seed: int) -> list[tuple[Scene, list[Question]]]:
     """Eight three-thing evaluation scenes, each with one question of every kind it allows, its own kind first."""
     rng, stream = np.random.default_rng((seed, 11)), scenes(seed, "evaluation", (3, 3))
-    chosen = []
+    chosen: list[tuple[Scene, list[Question]]] = []
     for kind in (*KINDS, "presence"):
         while True:
             scene = next(stream)

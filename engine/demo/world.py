@@ -115,7 +115,9 @@ class Scene:
 
 # Some coloured shapes are more common than others, so that "popular" negatives mean something (as in POPE).
 _FREQUENCY = {
-    (colour, shape): 1.0 + 2.0 * ((3 * i + 5 * j) % 7 == 0) for i, colour in enumerate(COLOURS) for j, shape in enumerate(SHAPES)
+    (colour, shape): 1.0 + 2.0 * ((3 * i + 5 * j) % 7 == 0)
+    for i, colour in enumerate(COLOURS)
+    for j, shape in enumerate(SHAPES)
 }
 POPULAR = tuple(sorted(_FREQUENCY, key=lambda pair: -_FREQUENCY[pair])[:6])
 _PAIRS = tuple(_FREQUENCY)
@@ -168,7 +170,8 @@ def _coverage(name: str, width: int, height: int) -> NDArray[np.float32]:
     """Returns how much of each pixel a thing covers: [height width] float32 in [0, 1]."""
     if name in GLYPHS:
         bits = np.array([[c == "#" for c in line] for line in GLYPHS[name]], dtype=np.float32)
-        return bits[np.arange(height) * 7 // height][:, np.arange(width) * 5 // width]
+        scaled: NDArray[np.float32] = bits[np.arange(height) * 7 // height][:, np.arange(width) * 5 // width]
+        return scaled
     radius = width / 2
     axis = (np.arange(width, dtype=np.float32) + 0.5) / radius - 1
     u, v = np.abs(axis)[None, :], axis[:, None]
@@ -183,7 +186,8 @@ def _coverage(name: str, width: int, height: int) -> NDArray[np.float32]:
         distance = np.minimum(np.maximum(u - 1, np.abs(v) - 0.3), np.maximum(u - 0.3, np.abs(v) - 1))
     else:
         distance = np.abs(np.hypot(u, v) - 0.74) - 0.26
-    return np.clip(0.5 - distance * radius, 0, 1).astype(np.float32)
+    covered: NDArray[np.float32] = np.clip(0.5 - distance * radius, 0, 1).astype(np.float32)
+    return covered
 
 
 def render(scene: Scene) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:

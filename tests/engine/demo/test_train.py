@@ -7,20 +7,11 @@ from PIL import Image
 
 from flowtui.engine.demo.check import Row, guess, guesses, without_image
 from flowtui.engine.demo.model import SYSTEM_PROMPT, build_model, build_processor
+from flowtui.engine.demo.optim import Muon, orthogonalise
+from flowtui.engine.demo.packing import IGNORE, Packer, answer_logits, answers_right, image_features, pixels_of
 from flowtui.engine.demo.questions import KINDS, Question
-from flowtui.engine.demo.train import (
-    IGNORE,
-    Muon,
-    Packer,
-    answer_logits,
-    answers_right,
-    draw_questions,
-    grow,
-    image_features,
-    orthogonalise,
-    patch_labels,
-    pixels_of,
-)
+from flowtui.engine.demo.train import draw_questions, grow
+from flowtui.engine.demo.vision import patch_labels
 from flowtui.engine.demo.world import NAMES, render, scenes
 
 

@@ -43,7 +43,7 @@ def test_masked_pixels_have_the_things_colour():
     for scene in islice(scenes(9, "train"), 50):
         image, masks = render(scene)
         for thing, mask in zip(scene.things, masks, strict=True):
-            # Half-covered rim pixels mix with the background, so the median speaks for the inside; colours jitter by 14.
+            # Half-covered rim pixels mix with the background: the median speaks for the inside. Colours jitter by 14.
             assert np.abs(np.median(image[mask], axis=0) - COLOURS[thing.colour]).max() <= 16
 
 
