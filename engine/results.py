@@ -31,12 +31,14 @@ from numpy.typing import NDArray
 from flowtui.cache.tensors import pack, unpack
 from flowtui.errors import RunFileError, UsageError
 
-from .spec import PARAMETERS, RunSpec, parameters_from_plain
+from .spec import PARAMETERS, RunSpec, parameters_from_plain, parameters_to_plain
 
 GROUPS = ("system", "image", "user", "answer")
 HEAVY = frozenset({"weights"})
 FORMAT = "flowtui-run"
 VERSION = 1
+MAX_SIZE = 1 << 17
+"""Of a model's layers, heads and width: a file that claims more would only fill the memory."""
 
 Array = NDArray[Any]
 
@@ -94,8 +96,11 @@ class Tokens:
             raise UsageError("The answer does not start where the tokens say.")
         for span in self.spans:
             last = span.start + max(0, span.rows - 1) * span.row_stride + span.cols
-            if not 0 <= span.start < span.end <= n or (span.rows and last > span.end) or min(span.rows, span.cols) < 0:
+            whole = span.rows == span.cols == 0 or (min(span.rows, span.cols) > 0 and span.row_stride >= span.cols)
+            if not 0 <= span.start < span.end <= n or last > span.end or not whole:
                 raise UsageError(f"The image span {span.start}:{span.end} does not fit the {n} tokens.")
+            if (self.group[span.positions()] != GROUPS.index("image")).any():
+                raise UsageError(f"The image span {span.start}:{span.end} holds a token that is none of the image's.")
 
     @property
     def image_positions(self) -> NDArray[np.int64]:
@@ -311,17 +316,18 @@ def tokens_to_plain(tokens: Tokens) -> dict[str, Any]:
 
 def tokens_from_plain(plain: dict[str, Any]) -> Tokens:
     """Inverse of `tokens_to_plain`."""
-    spans = tuple(
-        Span(**{**s, "box_px": tuple(float(v) for v in s["box_px"])}) for s in plain["spans"]
-    )
+    spans = tuple(Span(**{**s, "box_px": tuple(float(v) for v in s["box_px"])}) for s in plain["spans"])
     for span in spans:
-        if len(span.box_px) != 4 or not all(type(v) is int for v in (span.image, span.start, span.end, span.rows, span.cols)):
+        wholes = (span.image, span.start, span.end, span.rows, span.cols, span.row_stride)
+        if len(span.box_px) != 4 or not np.isfinite(span.box_px).all() or not all(type(v) is int for v in wholes):
             raise ValueError("an image span is malformed")
-    group = np.array(plain["group"], dtype=np.uint8)
+    group = np.array([_whole(g) for g in plain["group"]], dtype=np.uint8)
     if group.size and group.max() >= len(GROUPS):
         raise ValueError("a token belongs to no known group")
     text = tuple(_text(t) for t in plain["text"])
-    return Tokens(np.array(plain["ids"], dtype=np.int64), text, group, spans, _whole(plain["answer_start"]))
+    return Tokens(
+        np.array([_whole(i) for i in plain["ids"]], dtype=np.int64), text, group, spans, _whole(plain["answer_start"])
+    )
 
 
 def answer_to_plain(answer: Answer) -> dict[str, Any]:
@@ -344,10 +350,13 @@ def model_from_plain(plain: dict[str, Any]) -> ModelInfo:
     """Inverse of `dataclasses.asdict` for a model info."""
     info = ModelInfo(**plain)
     for name in ("layers", "heads", "kv_heads", "d_model"):
-        if _whole(getattr(info, name)) < 1:
-            raise ValueError(f"model.{name} must be at least 1")
+        if not 1 <= _whole(getattr(info, name)) <= MAX_SIZE:
+            raise ValueError(f"model.{name} must be between 1 and {MAX_SIZE}")
     for name in ("name", "family", "fingerprint", "dtype", "device"):
         _text(getattr(info, name))
+    for name in ("directory", "revision"):
+        if getattr(info, name) is not None:
+            _text(getattr(info, name))
     return replace(info, self_test_error=float(info.self_test_error))
 
 
@@ -378,6 +387,7 @@ def check_layer(run: Run, result: LayerResult) -> None:
         ValueError: An array is missing, of the wrong shape or holds a value that is not finite.
     """
     t, h, n = len(run.answer.ids), run.model.heads, len(run.tokens.image_positions)
+    ids = int(np.size(result.arrays.get("ids", ())))  # of any length
     shapes: dict[str, dict[str, tuple[tuple[int, ...], ...]]] = {
         "attention": {
             "share": ((t, h, 4),),
@@ -386,15 +396,23 @@ def check_layer(run: Run, result: LayerResult) -> None:
             "image_rows": ((t, n),),
         },
         "cam": {"heat": ((1, n), (1 + t, n))},
-        "truncation": {"logprob": ((t,),), "kl": ((t,),), "same": ((),)},
+        "truncation": {"logprob": ((t,),), "kl": ((t,),), "same": ((),), "ids": ((ids,),)},
     }
+    kinds = {"same": "b", "ids": "i"}
     where = f"{result.analysis} layer {result.layer}"
+    expected = shapes[result.analysis]
+    if result.analysis == "attention" and "weights" in result.arrays:
+        expected["weights"] = ((t, h, len(run.tokens.ids)),)
     if result.layer not in run.expected(result.analysis):
         raise ValueError(f"{where} is out of range")
-    for name, allowed in shapes[result.analysis].items():
+    if unknown := result.arrays.keys() - expected.keys():
+        raise ValueError(f"{where}: an array {min(unknown)[:40]!r} is not expected")
+    for name, allowed in expected.items():
         array = result.arrays[name]
         if array.shape not in allowed:
             raise ValueError(f"{where}: {name} has shape {array.shape}, expected {' or '.join(map(str, allowed))}")
+        if array.dtype.kind != kinds.get(name, "f"):
+            raise ValueError(f"{where}: {name} is of type {array.dtype}")
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             raise ValueError(f"{where}: {name} holds a value that is not finite")
 
@@ -404,7 +422,7 @@ def _run_from_plain(plain: object) -> Run:
         raise RunFileError("This is not a flowtui run.", "Make one with: flowtui run IMAGE QUESTION -o run.pkl")
     if plain["version"] != VERSION:
         raise RunFileError(
-            f"The run has format version {plain['version']!r}; this flowtui reads version {VERSION}.",
+            f"The run has format version {str(plain['version'])[:20]!r}; this flowtui reads version {VERSION}.",
             "Open it with the flowtui that wrote it, or make the run again.",
         )
     if "trust_remote_code" in plain["spec"]:
@@ -412,6 +430,11 @@ def _run_from_plain(plain: object) -> Run:
     images = plain["spec"]["images"]
     if not images or not all(isinstance(data, bytes) for data in images):
         raise ValueError("the images are not bytes")
+    for name, value in plain["spec"].items():
+        if name == "max_new_tokens":
+            _whole(value)
+        elif name != "images" and not (value is None and name in ("system", "answer", "revision")):
+            _text(value)
     run = Run(
         RunSpec(**{**plain["spec"], "images": tuple(images)}),
         model_from_plain(plain["model"]),
@@ -420,20 +443,26 @@ def _run_from_plain(plain: object) -> Run:
         tuple((_whole(w), _whole(h)) for w, h in plain["image_sizes"]),
         timings_s={_text(k): float(v) for k, v in plain["timings_s"].items()},
     )
-    if len(run.answer.ids) != len(run.tokens.ids) - run.tokens.answer_start:
-        raise ValueError("the answer's length differs from the tokens'")
+    if list(run.answer.ids) != run.tokens.ids[run.tokens.answer_start :].tolist():
+        raise ValueError("the answer differs from the tokens")
+    if len(run.answer.tokens) != len(run.answer.ids):
+        raise ValueError("the answer's length differs from its texts'")
+    if len(run.image_sizes) != len(images) or min(map(min, run.image_sizes)) < 1:
+        raise ValueError("the images' sizes are malformed")
     for name, item in plain["analyses"].items():
         if name not in PARAMETERS:
             raise ValueError(f"unknown analysis {name!r}")
-        parameters_from_plain(name, item["parameters"])
-        layers = {}
+        parameters = parameters_to_plain(parameters_from_plain(name, item["parameters"]))
+        layers: dict[int, LayerResult] = {}
         for data in item["layers"]:
             result = LayerResult.from_bytes(data)
             if result.analysis != name:
                 raise ValueError(f"an entry of {result.analysis!r} stands under {name!r}")
             check_layer(run, result)
+            if result.layer in layers:
+                raise ValueError(f"{name} layer {result.layer} appears twice")
             layers[result.layer] = result
-        run = run.with_analysis(Analysis(name, item["parameters"], layers, float(item["seconds"])))
+        run = run.with_analysis(Analysis(name, parameters, layers, float(item["seconds"])))
     return run
 
 

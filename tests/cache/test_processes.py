@@ -111,7 +111,7 @@ from pathlib import Path
 from flowtui.cache.store import LayerCache
 with LayerCache.open(Path(sys.argv[1])) as cache:
     print("ready", flush=True)
-    for i in range(1_000_000):
+    for i in range(20_000):
         key = f"{i % 50:064x}"
         cache.put(key, key.encode() * (1000 if i % 3 else 3))
 """
