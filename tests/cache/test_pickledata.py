@@ -7,7 +7,7 @@ import io
 import pickle
 import pickletools
 import struct
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -33,7 +33,7 @@ PLAIN: dict[str, Any] = {
 HEAD, STOP = b"\x80\x04", b"."
 
 
-class NoClasses(pickle._Unpickler):  # type: ignore[name-defined,misc]  # not in the stubs
+class NoClasses(pickle._Unpickler):
     """The oracle: the standard library's reader without any class, in Python (in C a memo slot takes memory)."""
 
     def find_class(self, module: str, name: str) -> Any:
@@ -336,6 +336,9 @@ def test_check_plain_takes_exact_types_only() -> None:
     class Whole(int):
         pass
 
-    for value in (Text("x"), Whole(1), collections.OrderedDict(), collections.namedtuple("P", "x")(1)):
+    class Pair(NamedTuple):
+        x: int
+
+    for value in (Text("x"), Whole(1), collections.OrderedDict[str, int](), Pair(1)):
         with pytest.raises(NotPlainError):
             check_plain([value])

@@ -19,7 +19,7 @@ from flowtui.engine.results import Run
 from flowtui.errors import RunFileError
 from tests.factories import random_run
 
-PLAIN = {"a": [1, 2.5, None, True, "ü", b"\x00\xff"], "b": ({}, ())}
+PLAIN: dict[str, Any] = {"a": [1, 2.5, None, True, "ü", b"\x00\xff"], "b": ({}, ())}
 
 
 def names(folder: Path) -> list[str]:

@@ -156,7 +156,7 @@ def test_values_go_to_the_grid_with_separators_left_out() -> None:
         {"start": 15, "end": 27},
     ],
 )
-def test_spans_that_do_not_fit_are_refused(change: dict[str, int]) -> None:
+def test_spans_that_do_not_fit_are_refused(change: dict[str, Any]) -> None:
     (span,) = RUN.tokens.spans
     assert (span.start, span.end, span.rows, span.cols, span.row_stride) == (14, 26, 3, 4, 4)
     with pytest.raises(UsageError, match="image span"):
