@@ -6,14 +6,15 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
-from flowtui.errors import CancelledError, EngineError, FlowtuiError, ProtocolError, RunFileError
+from flowtui.errors import CancelledError, EngineError, FlowtuiError, ProtocolError
 
-from .link import LAST, Call, Hello, Link, raise_error
+from .link import Call, Hello, Link
 from .protocol import Message, spec_to_plain
+from .replies import Progress as Progress
+from .replies import checked, is_last, raise_error, to_progress
 from .results import (
     Answer,
     LayerResult,
@@ -26,37 +27,17 @@ from .results import (
 from .spec import ANALYSES, PARAMETERS, AnalysisName, Parameters, RunSpec, parameters_to_plain
 from .transport import EXIT_DEVICE_LOST, Target, find_target
 
-_BAD_VALUES = (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError, RunFileError, FlowtuiError)
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far an engine is.
-
-    Attributes:
-        stage: "start", "load", "prepare", "wait" (for another process that computes the same) or an analysis' name.
-        analysis: The analysis, or None.
-        layer: The layer (or K) at work, or None.
-        fraction: Of this stage, 0 to 1, or None where nobody knows.
-        seconds_left: Of this stage, or None.
-    """
-
-    stage: str
-    analysis: str | None = None
-    layer: int | None = None
-    fraction: float | None = None
-    seconds_left: float | None = None
-
-
-T = TypeVar("T")
-V = TypeVar("V")
 OnProgress = Callable[[Progress], None]
 Keep = Callable[[LayerResult, float], Awaitable[None]]
 Take = Callable[[Message], Awaitable[LayerResult]]
 
 
 class _DeviceLostError(EngineError):
-    """The engine gave up its process because its device is unusable in it."""
+    """The engine gave up its process because its device is unusable in it; outside this module an `EngineError`."""
+
+    @property
+    def kind(self) -> str:
+        return EngineError.__name__
 
 
 class EngineClient:
@@ -132,7 +113,7 @@ class EngineClient:
             "trust_remote_code": trust_remote_code,
         }
         reply = await self._ask("load", values, on_progress)
-        return _checked(model_from_plain, reply["model"])
+        return checked(model_from_plain, reply["model"])
 
     async def prepare(
         self, spec: RunSpec, on_progress: OnProgress | None = None, *, answer: Answer | None = None
@@ -149,7 +130,7 @@ class EngineClient:
         """
         values = {"spec": spec_to_plain(spec), "answer": None if answer is None else answer_to_plain(answer)}
         reply = await self._ask("prepare", values, on_progress)
-        return _checked(prepared_from_plain, reply["prepared"])
+        return checked(prepared_from_plain, reply["prepared"])
 
     async def analyse(
         self, parameters: Parameters, layers: Sequence[int], *, keep: Keep | None = None
@@ -169,7 +150,7 @@ class EngineClient:
         values = {"analysis": analysis, "parameters": parameters_to_plain(parameters), "layers": list(layers)}
 
         async def take(reply: Message) -> LayerResult:
-            result = await asyncio.to_thread(_checked, LayerResult.from_bytes, reply["entry"])
+            result = await asyncio.to_thread(checked, LayerResult.from_bytes, reply["entry"])
             if result.analysis != analysis or result.layer not in layers:
                 raise ProtocolError(f"The engine sent {result.analysis} layer {result.layer}, which nobody asked for.")
             if keep is not None:
@@ -181,7 +162,7 @@ class EngineClient:
                 if isinstance(reply, LayerResult):
                     yield reply
                 elif reply["type"] == "progress":
-                    yield _progress(reply, analysis)
+                    yield to_progress(reply, analysis)
 
     async def ping(self) -> float:
         """Seconds until the engine answered; it does so while it computes, too.
@@ -216,7 +197,7 @@ class EngineClient:
                 assert not isinstance(reply, LayerResult)
                 last = reply
                 if reply["type"] == "progress" and on_progress is not None:
-                    on_progress(_progress(reply, None))
+                    on_progress(to_progress(reply, None))
         expected = {"load": "loaded", "prepare": "prepared"}[kind]
         if last.get("type") != expected:
             raise ProtocolError(f"The engine answered {kind} with {last.get('type')}.")
@@ -259,7 +240,7 @@ class EngineClient:
             await self._link.send(kind, id=call.request, **values)
             while not over:
                 reply = await call.get()
-                over = _is_last(reply)
+                over = is_last(reply)
                 if reply is None:
                     raise CancelledError("Cancelled.") if call.cancelling else self._why()
                 raise_error(reply)
@@ -281,7 +262,7 @@ class EngineClient:
     async def _abandon(self, call: Call, take: Take | None) -> None:
         """Cancels a call whose reader has left, and keeps the layers that were made until then."""
         await self._link.stop(call)
-        while (reply := await call.get()) is not None and not _is_last(reply):
+        while (reply := await call.get()) is not None and not is_last(reply):
             if take is not None and reply["type"] == "layer":
                 await take(reply)
 
@@ -307,19 +288,3 @@ class EngineClient:
 def analysis_name(parameters: Parameters) -> AnalysisName:
     """The analysis that parameters belong to."""
     return next(name for name in ANALYSES if type(parameters) is PARAMETERS[name])
-
-
-def _is_last(reply: Message | None) -> bool:
-    return reply is None or reply["type"] in LAST
-
-
-def _progress(reply: Message, analysis: str | None) -> Progress:
-    return Progress(reply["stage"], analysis, reply["layer"], reply["fraction"], reply["seconds_left"])
-
-
-def _checked(build: Callable[[V], T], value: V) -> T:
-    """Builds an object from what the engine sent; whatever is wrong with it is a ProtocolError."""
-    try:
-        return build(value)
-    except _BAD_VALUES as error:
-        raise ProtocolError(f"The engine sent something that is not valid: {type(error).__name__}: {error}.") from error

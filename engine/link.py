@@ -8,15 +8,17 @@ import logging
 import os
 import re
 import signal
+from asyncio import Event
 from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
 from flowtui import __version__
-from flowtui.errors import KINDS, EngineError, FlowtuiError, ProtocolError
+from flowtui.errors import EngineError, FlowtuiError, ProtocolError
 
 from .devices import Device
 from .protocol import PROTOCOL, Message, encode, read_frame_async
+from .replies import is_last, raise_error
 from .transport import Target, describe_end
 
 log = logging.getLogger(__name__)
@@ -26,8 +28,6 @@ GRACE_S = 2.0
 """How long a cancelled or closed engine may take before the next, harder step."""
 WAITING_REPLIES = 8
 STDERR_LINES = 40
-
-LAST = frozenset({"loaded", "prepared", "done", "error", "pong"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +51,15 @@ class Call:
     def __init__(self, request: int) -> None:
         self.request = request
         self.cancelling = False
-        self.over = asyncio.Event()
-        self.room = asyncio.Event()
+        self.over = Event()
+        self.room = Event()
         self.room.set()
         self._replies: asyncio.Queue[Message | None] = asyncio.Queue()
 
     def put(self, reply: Message | None) -> None:
         """Hands over a reply; None after the last one of an engine that is gone."""
         self._replies.put_nowait(reply)
-        if reply is None or reply["type"] in LAST:
+        if is_last(reply):
             self.over.set()
         # A slow reader holds the engine back, not memory. A cancelled call must reach its end, so it holds nothing.
         if self._replies.qsize() >= WAITING_REPLIES and not self.cancelling:
@@ -263,13 +263,7 @@ class Link:
                 os.killpg(self._process.pid, number)
 
 
-def raise_error(reply: Message) -> None:
-    """Raises the error that an error reply stands for; other replies pass."""
-    if reply["type"] == "error":
-        raise KINDS.get(reply["kind"], EngineError)(reply["message"], reply["hint"])
-
-
-async def _happens(event: asyncio.Event) -> bool:
+async def _happens(event: Event) -> bool:
     try:
         await asyncio.wait_for(event.wait(), GRACE_S)
     except TimeoutError:

@@ -222,6 +222,7 @@ def serve(backend: Backend | None = None) -> NoReturn:
     sys.stdin = io.StringIO()
     sys.stdout = sys.stderr
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     _die_with_parent()
     _open_log()
     _Engine(backend or TorchBackend(), requests, replies).run()

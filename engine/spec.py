@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal, cast, get_args, get_type_hints
+from typing import Any, Literal, get_args, get_type_hints
 
 from flowtui.errors import UsageError
 
@@ -131,13 +131,15 @@ def parameters_from_plain(analysis: str, values: dict[str, Any]) -> Parameters:
     known = {f.name for f in fields(cls)}
     for name, value in values.items():
         if name not in known:
-            raise UsageError(f"The analysis {analysis} has no parameter {name!r}.", f"It has {', '.join(sorted(known))}.")
+            raise UsageError(
+                f"The analysis {analysis} has no parameter {name!r}.", f"It has {', '.join(sorted(known))}."
+            )
         choices = get_args(hints[name])
         if choices and value not in choices:
             raise UsageError(f"{analysis}.{name} cannot be {value!r}.", f"Use one of {', '.join(map(str, choices))}.")
         if not choices and type(value) is not hints[name] and not (hints[name] is float and type(value) is int):
             raise UsageError(f"{analysis}.{name} must be a {hints[name].__name__}, not {value!r}.")
-    return cast(Parameters, cls(**values))
+    return cls(**values)
 
 
 def parameters_to_plain(parameters: Parameters) -> dict[str, Any]:

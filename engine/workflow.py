@@ -11,9 +11,11 @@ from typing import Any
 
 from flowtui.cache.keys import layer_key
 from flowtui.cache.store import LayerCache
-from flowtui.errors import ModelError, ProtocolError, RunFileError, UsageError
+from flowtui.errors import ProtocolError, RunFileError, UsageError
 
-from .client import EngineClient, OnProgress, Progress, analysis_name
+from .client import EngineClient, OnProgress, analysis_name
+from .pinned import load_pinned, prepare_pinned
+from .replies import Progress
 from .results import HEAVY, LayerResult, Run, check_layer
 from .spec import AnalysisName, AttentionParameters, Parameters, RunSpec, parameters_to_plain
 
@@ -243,9 +245,9 @@ class _Completion:
 
         async with client.turn:
             yield Update(self.run, Progress("load"))
-            await self._load(client)
+            await load_pinned(client, self.run)
             yield Update(self.run, Progress("prepare"))
-            await self._prepare(client)
+            await prepare_pinned(client, self.run)
             asked = tuple(plan.missing)
             async with aclosing(client.analyse(plan.request.parameters, asked, keep=keep)) as events:
                 async for event in events:
@@ -257,38 +259,6 @@ class _Completion:
                         yield Update(self.run, notice=notice)
         if plan.missing:
             raise ProtocolError(f"The engine left out layers of {plan.request.analysis}: {plan.missing}.")
-
-    async def _load(self, client: EngineClient) -> None:
-        spec, made_with = self.run.spec, self.run.model
-        found = await client.load(
-            spec.model,
-            revision=made_with.revision or spec.revision,
-            dtype=made_with.dtype,
-            device=spec.device,
-            trust_remote_code=spec.trust_remote_code,
-        )
-        if found.fingerprint != made_with.fingerprint:
-            raise ModelError(
-                f"The run was made with other weights of {spec.model} (fingerprint {made_with.fingerprint[:12]}) than "
-                f"the engine has ({found.fingerprint[:12]}).",
-                "Make a new run of the same image and question, or give the engine the weights the run was made with.",
-            )
-        if (found.dtype, found.layers, found.heads) != (made_with.dtype, made_with.layers, made_with.heads):
-            raise ModelError(
-                f"The engine loaded {spec.model} with {found.layers} layers of {found.heads} heads in {found.dtype}; "
-                f"the run has {made_with.layers} of {made_with.heads} in {made_with.dtype}.",
-                "Make a new run of the same image and question.",
-            )
-
-    async def _prepare(self, client: EngineClient) -> None:
-        prepared = await client.prepare(self.run.spec, answer=self.run.answer)
-        mine, other = self.run.tokens, prepared.tokens
-        if mine.ids.tolist() != other.ids.tolist() or mine.group.tolist() != other.group.tolist():
-            raise ModelError(
-                f"The engine reads the run's question as other tokens ({len(other.ids)}) than the run holds "
-                f"({len(mine.ids)}).",
-                "Its processor or chat template is another version: make a new run of the same image and question.",
-            )
 
     def _add(self, plan: _Plan, result: LayerResult, *, cached: bool) -> Update:
         run = self.run.with_layer(plan.plain, result)

@@ -49,11 +49,15 @@ async def prepare(client: EngineClient) -> Prepared:
     return await client.prepare(SPEC)
 
 
-async def collect(client: EngineClient, into: list[LayerResult], layers: Any = ALL) -> None:
+async def collect(
+    client: EngineClient, into: list[LayerResult], layers: Any = ALL, first: asyncio.Event | None = None
+) -> None:
     async with aclosing(client.analyse(CamParameters(), layers)) as events:
         async for event in events:
             if isinstance(event, LayerResult):
                 into.append(event)
+                if first is not None:
+                    first.set()
 
 
 async def everything(client: EngineClient) -> None:
@@ -179,9 +183,9 @@ async def test_cancelling_the_task_cancels_the_engine() -> None:
 async def test_cancel_ends_the_stream_with_a_cancelled_error() -> None:
     async with await ready(spin=1) as client:
         made: list[LayerResult] = []
-        task = asyncio.create_task(collect(client, made))
-        while not made:
-            await asyncio.sleep(0)
+        first = asyncio.Event()
+        task = asyncio.create_task(collect(client, made, first=first))
+        await first.wait()
         await client.cancel()
         with pytest.raises(CancelledError):
             await task
@@ -196,9 +200,9 @@ async def test_an_engine_that_does_not_heed_a_cancel_is_ended_and_started_anew_w
     async with await ready(stall=1, count=str(count)) as client:
         pidfd = os.pidfd_open(pid_of(client))
         made: list[LayerResult] = []
-        task = asyncio.create_task(collect(client, made))
-        while not made:
-            await asyncio.sleep(0)
+        first = asyncio.Event()
+        task = asyncio.create_task(collect(client, made, first=first))
+        await first.wait()
         await client.cancel()
         with pytest.raises(CancelledError):
             await task
@@ -224,9 +228,9 @@ async def test_an_engine_that_ignores_sigterm_is_killed_with_its_children(
         await prepare(client)
         pidfd = os.pidfd_open(int(pid_file.read_text()))
         made: list[LayerResult] = []
-        task = asyncio.create_task(collect(client, made))
-        while not made:
-            await asyncio.sleep(0)
+        first = asyncio.Event()
+        task = asyncio.create_task(collect(client, made, first=first))
+        await first.wait()
         await client.cancel()
         with pytest.raises(CancelledError):
             await task
@@ -309,7 +313,14 @@ async def test_replies_that_are_not_valid_are_protocol_errors() -> None:
             await client.load("demo")
 
 
-async def test_a_slow_reader_holds_the_engine_back(tmp_path: Path) -> None:
+async def test_a_slow_reader_holds_the_engine_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    blocked = asyncio.Event()
+
+    class Room(asyncio.Event):
+        def clear(self) -> None:
+            super().clear()
+            blocked.set()
+
     # Frames of 1 MB: 8 wait in the client, pipes and buffers hold a few more, and the engine waits with the rest.
     code = (
         "import sys; from flowtui.engine.protocol import *; from flowtui.engine import process, results, spec\n"
@@ -324,19 +335,17 @@ async def test_a_slow_reader_holds_the_engine_back(tmp_path: Path) -> None:
     command = (sys.executable, "-c", f"import sys; sys.path.insert(0, {root!r})\n{code}")
     async with await EngineClient.start(command=command) as client:
         await prepare(client)
+        monkeypatch.setattr(link, "Event", Room)
         stream = client.analyse(CamParameters(), [0] * 200)
         async with aclosing(stream):
             first = [await anext(stream) for _ in range(2)]
             assert isinstance(first[-1], LayerResult)
-            await asyncio.wait_for(_blocked(client), 30)
-            lines = (tmp_path / "count").read_text().split("\n")
-            assert len(lines) < 40
-
-
-async def _blocked(client: EngineClient) -> None:
-    """Returns when the reader waits for room."""
-    while next(iter(client._link._calls.values())).room.is_set():
-        await asyncio.sleep(0)
+            await blocked.wait()
+            for _ in range(3000):  # as many chances to read on
+                await asyncio.sleep(0)
+            (call,) = client._link._calls.values()
+            assert call._replies.qsize() == link.WAITING_REPLIES
+            assert len((tmp_path / "count").read_text().split("\n")) < 40
 
 
 async def test_closing_ends_the_engine_also_while_it_computes() -> None:

@@ -18,14 +18,18 @@ import pytest
 
 from flowtui.cache.store import LayerCache
 from flowtui.engine import client as client_module
+from flowtui.engine.analyses import run_analysis
 from flowtui.engine.client import EngineClient
+from flowtui.engine.inputs import prepare
+from flowtui.engine.loaded import Loaded
 from flowtui.engine.protocol import spec_to_plain
-from flowtui.engine.results import Run
+from flowtui.engine.results import LayerResult, Run
 from flowtui.engine.spec import AttentionParameters, CamParameters, RunSpec, TruncationParameters
 from flowtui.engine.transport import Target
 from flowtui.engine.workflow import Progress, Request, Update, complete, create_run
 from flowtui.errors import EngineError, FlowtuiError, ModelError, ProtocolError, UsageError
 from tests.engine.fake_engine import LAYERS, expected_layer, fake_run, heavy_rows
+from tests.factories import png
 
 FAKE = Path(__file__).with_name("fake_engine.py")
 ATTENTION = Request("attention", AttentionParameters())
@@ -354,22 +358,85 @@ async def test_runs_that_share_an_engine_take_turns(engines: Engines, tmp_path: 
     assert counted(tmp_path) == ["start", "load", *["prepare", *layers] * 2]
 
 
+async def test_a_real_model_through_a_real_engine(
+    tiny_directory: Path, tiny_llava: Loaded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache: LayerCache
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    spec = RunSpec(str(tiny_directory), (png(),), "What color is the circle ?", max_new_tokens=4)
+    async with await EngineClient.start() as client:
+        run = await create_run(spec, client=client)
+        updates = await all_updates(run, *EVERYTHING, client=client, cache=cache)
+    run = updates[-1].run
+    assert all(not run.missing(name) for name in ("attention", "cam", "truncation"))
+    assert Run.from_plain(run.to_plain()).to_plain() == run.to_plain()
+
+    # The same analyses without process, protocol and cache in between. The threads of both add up in the same order;
+    # 1e-5 is left for a machine where they do not.
+    inputs = prepare(tiny_llava, spec)
+    assert (inputs.prepared.tokens.ids == run.tokens.ids).all()
+    for request in EVERYTHING:
+        made: list[LayerResult] = []
+        run_analysis(
+            tiny_llava, inputs, request.parameters, None, made.append, lambda layer, fraction: None, lambda: False
+        )
+        assert len(made) == len(run.analyses[request.analysis].layers)
+        for result in made:
+            found = run.analyses[request.analysis].layers[result.layer]
+            assert found.text == result.text
+            for name, array in result.arrays.items():
+                np.testing.assert_allclose(found.arrays[name], array, rtol=1e-5, atol=1e-5)
+
+    def refuse(engine: str) -> Target:
+        raise AssertionError("an engine was started")
+
+    monkeypatch.setattr(client_module, "find_target", refuse)
+    bare = replace(run, analyses={})
+    assert (await all_updates(bare, *EVERYTHING, cache=cache))[-1].cached
+
+
+async def test_a_real_run_is_pinned_to_its_answer(
+    tiny_directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    spec = RunSpec(str(tiny_directory), (png(),), "What color is the circle ?", answer="a red circle")
+    async with await EngineClient.start() as client:
+        given = await create_run(spec, client=client)
+        # The same run as if the model had said it: its own greedy answer is another one.
+        pinned = replace(given, spec=replace(spec, answer=None), answer=replace(given.answer, given=False))
+        greedy = await create_run(pinned.spec, client=client)
+        assert greedy.answer.ids != pinned.answer.ids
+        updates = await all_updates(pinned, CAM, client=client)
+        assert updates[-1].run.answer == pinned.answer
+        assert updates[-1].run.missing("cam") == ()
+        with pytest.raises(ModelError, match="fingerprint"):
+            await all_updates(replace(pinned, model=replace(pinned.model, fingerprint="0" * 32)), CAM, client=client)
+        with pytest.raises(FlowtuiError):
+            await create_run(replace(spec, model=str(tmp_path)), client=client)
+        assert client.alive
+
+
 WORKER = """
 import asyncio, sys
+from dataclasses import replace
 sys.path.insert(0, {root!r})
 from pathlib import Path
 from flowtui.cache.store import LayerCache
 from flowtui.engine import client
 from flowtui.engine.transport import Target
 from flowtui.engine.workflow import complete
-from tests.engine.test_workflow import EVERYTHING, bare_run
+from flowtui.engine.spec import PARAMETERS
+from flowtui.engine.workflow import Request
+from tests.engine.fake_engine import fake_run
+
 client.find_target = lambda engine: Target({command!r})
 
 async def main():
     with LayerCache.open(Path({folder!r})) as cache:
         print("ready", flush=True)
         sys.stdin.readline()
-        async for update in complete(bare_run(), EVERYTHING, cache=cache):
+        async for update in complete(
+            replace(fake_run(), analyses={{}}), [Request(name, cls()) for name, cls in PARAMETERS.items()], cache=cache
+        ):
             run = update.run
             if update.result:
                 print("layer", flush=True)
