@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import logging.handlers
 from pathlib import Path
 
 LIMIT_BYTES = 2 << 20
@@ -17,27 +16,41 @@ def log_path() -> Path:
     return user_log_path("flowtui", appauthor=False) / "flowtui.log"
 
 
-def start_logging() -> Path | None:
-    """Sends warnings and worse to the log file, which is made when the first one comes.
+class LogFile(logging.Handler):
+    """Writes to the log file, which is there only once there was something to write: most commands never do.
 
-    Returns:
-        The file, or None where its folder cannot be made.
+    Attributes:
+        broken: Why nothing can be written, or "".
+    """
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.broken = ""
+        self.setFormatter(logging.Formatter(FORMAT))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Appends one record; a file that has grown too large is set aside first."""
+        try:
+            path = log_path()
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if path.exists() and path.stat().st_size > LIMIT_BYTES:
+                path.replace(path.with_suffix(".log.1"))
+            with path.open("a", encoding="utf-8", errors="backslashreplace") as file:
+                file.write(self.format(record) + "\n")
+        except OSError as error:
+            # A full disk or a folder that is not ours must not take a command down.
+            self.broken = error.strerror or str(error)
+
+
+def start_logging() -> LogFile:
+    """Sends flowtui's warnings, and worse, to the log file. May be called again.
+
+    Without a handler of our own, logging's last resort would print on the screen that the explorer draws on.
     """
     root = logging.getLogger("flowtui")
     for handler in root.handlers:
-        if isinstance(handler, logging.handlers.RotatingFileHandler):
-            return Path(handler.baseFilename)
-    # Without a handler of our own, logging's last resort would print on the screen that the explorer draws on.
-    root.addHandler(logging.NullHandler())
-    path = log_path()
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError:
-        return None
-    handler = logging.handlers.RotatingFileHandler(
-        path, maxBytes=LIMIT_BYTES, backupCount=1, encoding="utf-8", errors="backslashreplace", delay=True
-    )
-    handler.setFormatter(logging.Formatter(FORMAT))
+        if isinstance(handler, LogFile):
+            return handler
+    handler = LogFile()
     root.addHandler(handler)
-    root.setLevel(logging.WARNING)
-    return path
+    return handler

@@ -72,10 +72,12 @@ def _run(argv: Sequence[str]) -> int:
 
 
 def _unexpected(failure: Exception) -> int:
-    from flowtui.tui.logs import start_logging
+    from flowtui.tui.logs import log_path, start_logging
 
-    path = start_logging()
+    handler = start_logging()
     log.critical("unexpected", exc_info=failure)
-    where = f"Details are in {path}" if path else "The log file could not be written."
+    where = (
+        f"The log file could not be written: {handler.broken}." if handler.broken else f"Details are in {log_path()}"
+    )
     error(f"Something went wrong that should not have: {type(failure).__name__}.", where)
     return EXIT_UNEXPECTED
