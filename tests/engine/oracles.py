@@ -102,12 +102,16 @@ def dropped_logits(loaded: Loaded, inputs: Inputs, k: int, gone: Tensor) -> Tens
 
 def slow_greedy(loaded: Loaded, inputs: Inputs, k: int, gone: Tensor) -> tuple[list[int], bool]:
     """The greedy answer with `gone` hidden from layer k on: a whole masked forward pass for every new token."""
-    prompt = dict(inputs.model_inputs.items())
-    ids = prompt["input_ids"][:, : inputs.prompt_length]
+    ids = inputs.model_inputs["input_ids"][:, : inputs.prompt_length]
+    per_token = [n for n, v in inputs.model_inputs.items() if v.shape == inputs.model_inputs["input_ids"].shape]
     answer: list[int] = []
     while len(answer) < inputs.max_new_tokens:
         so_far = torch.cat([ids, torch.tensor([answer], dtype=ids.dtype)], 1)
-        now = {**prompt, "input_ids": so_far, "attention_mask": torch.ones_like(so_far)}
+        # Kinds of tokens, where a model wants them: 0 is text.
+        kinds = {name: torch.zeros_like(so_far) for name in per_token}
+        for name in per_token:
+            kinds[name][:, : inputs.prompt_length] = inputs.model_inputs[name][:, : inputs.prompt_length]
+        now = {**inputs.model_inputs, **kinds, "input_ids": so_far, "attention_mask": torch.ones_like(so_far)}
         token = int(masked_logits(loaded, now, k, gone)[-1].argmax())
         if token in inputs.stop_ids:
             return answer, True
