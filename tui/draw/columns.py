@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -59,6 +60,21 @@ class Columns:
         made = np.full(self.width, np.nan)
         np.divide(sums, there, out=made, where=there > 0)
         return made
+
+
+def wanted_labels(count: int, cells_each: float, first: Sequence[int | None]) -> list[tuple[int, str]]:
+    """Numbers to write below items, in order of importance: some items, the ends, then every round number that fits.
+
+    Args:
+        count: Items.
+        cells_each: Cells from one item to the next.
+        first: Items that matter most; None is left out.
+    """
+    last = count - 1
+    room = len(str(last)) + 1
+    every = next((n for n in (1, 2, 5, 10, 20, 50, 100, 200) if n * cells_each >= room), 500)
+    items = [*(i for i in first if i is not None), 0, last, *range(0, last, every)]
+    return [(i, str(i)) for i in dict.fromkeys(items)]
 
 
 class Placed(Protocol):

@@ -14,7 +14,7 @@ from textual.strip import Strip
 from textual_plotext.plot import Plot
 
 from .cells import Part, line
-from .columns import place_labels
+from .columns import place_labels, wanted_labels
 from .ink import Ink, Rgb, mix
 
 AXIS_CELLS = 6
@@ -157,10 +157,8 @@ def _answers(ink: Ink, width: int, ks: Ks, curve: Curve, k: int) -> Strip:
 
 
 def _axis(ink: Ink, width: int, ks: Ks, curve: Curve, k: int) -> Strip:
-    wanted = [k, *([curve.cliff] if curve.cliff is not None else []), 0, ks.layers]
-    for every in (10, 5, 2, 1):
-        wanted += [i for i in range(0, ks.layers, every) if i not in wanted]
-    placed = place_labels(ks, [(i, str(i)) for i in wanted], width - AXIS_CELLS)
+    wanted = wanted_labels(ks.count, (ks.used - 1) / ks.layers, (k, curve.cliff))
+    placed = place_labels(ks, wanted, width - AXIS_CELLS)
     parts: list[Part] = [(f"{'K':>{AXIS_CELLS - 1}} ", ink.dim)]
     at = 0
     for cell, text in placed:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from textual.strip import Strip
 
 from .cells import Part, line
-from .columns import Columns, place_labels
+from .columns import Columns, place_labels, wanted_labels
 from .ink import Ink
 from .spark import spark
 
@@ -58,12 +58,8 @@ def scrubber(
 
 
 def _ruler(ink: Ink, width: int, columns: Columns, layer: int, cliff: int | None) -> Strip:
-    last = columns.count - 1
-    wanted = [layer, *([cliff] if cliff is not None else []), 0, last]
-    for every in (10, 5, 2, 1):
-        wanted += [i for i in range(0, last, every) if i not in wanted]
-    room = width - LABEL_CELLS
-    placed = place_labels(columns, [(i, str(i)) for i in wanted], room)
+    wanted = wanted_labels(columns.count, columns.used / columns.count, (layer, cliff))
+    placed = place_labels(columns, wanted, width - LABEL_CELLS)
     parts: list[Part] = [(f"{'layer':<{LABEL_CELLS}}", ink.dim)]
     at = 0
     for cell, text in placed:

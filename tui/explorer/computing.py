@@ -33,6 +33,14 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+STAGES = {
+    "start": "starting the engine",
+    "load": "loading the model",
+    "prepare": "preparing the question",
+    "wait": "waiting for another process that computes the same",
+}
+"""The workflow's stages in words; others are named as they are."""
+
 
 class Arrived(Message):
     """Something new: a layer, progress or a notice.
@@ -130,12 +138,12 @@ async def stream(post: Callable[[Message], object], compute: Compute, run: Run, 
 
 def busy_from(progress: Progress, run: Run) -> Busy:
     """Progress in the words of the last line."""
-    words = [progress.analysis or progress.stage]
+    words = [progress.analysis or STAGES.get(progress.stage, progress.stage)]
     if progress.layer is not None:
         last = run.expected(progress.analysis or "").stop - 1
         words.append(f"{'K' if progress.analysis == 'truncation' else 'layer'} {progress.layer}/{last}")
     elif progress.analysis is not None:
-        words.append(progress.stage)
+        words.append(STAGES.get(progress.stage, progress.stage))
     return Busy(" ".join(words), progress.fraction, progress.seconds_left)
 
 

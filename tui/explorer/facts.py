@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from flowtui.engine.cliff import DEFAULT_ETA_NATS, Cliff, find_cliff
+from flowtui.engine.cliff import DEFAULT_ETA_NATS, Cliff, describe_rule, find_cliff
 from flowtui.engine.results import GROUPS, Run
 from flowtui.engine.spec import ANALYSES
 from flowtui.tui.draw.bars import percent
@@ -113,6 +113,9 @@ class Facts:
     def cliff(self) -> Cliff | None:
         """The cliff, or None while the curve is not complete."""
         analysis = self.run.analyses.get("truncation")
+        if analysis is not None and not self.tokens:
+            # The mean KL over no tokens is no number: an empty answer has no cliff.
+            return Cliff(None, describe_rule(), DEFAULT_ETA_NATS)
         return None if analysis is None else find_cliff(analysis, self.layers)
 
     @property

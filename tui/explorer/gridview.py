@@ -112,14 +112,14 @@ class GridPanel(Panel):
         there = None if isinstance(heat, Gap) else heat
         image = frame.painter.draw(there, look.opacity, tiles.image, ink.background)
         name = clip(f"{layer}", wide - 1)
-        extra = " missing" if isinstance(heat, Gap) else " zero" if not heat.peak else ""
+        extra = (" ·", " missing") if isinstance(heat, Gap) else (" ∅", " zero") if not heat.peak else None
         label: list[Part] = [
             (f" {name} " if len(name) + 2 < wide else name, ink.mark if layer == look.layer else ink.strong)
         ]
         if layer == facts.cliff_layer:
             label.append((" ◆" if wide < 12 else " ◆ cliff", ink.cliff))
-        if extra:
-            label.append((extra, ink.warn))
+        if extra is not None:
+            label.append((extra[wide >= 12], ink.warn))
         made = [line(ink, wide - 1, *label), *image]
         blank = line(ink, wide, ("", ink.text))
         made = [beside(ink, wide, strip, 0) for strip in made[:high]]

@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,8 @@ def remember(path: Path | None, run: Run, look: Look) -> None:
         temporary.replace(path)
     except OSError as error:
         log.info("the view is not remembered: %s", error)
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
 
 
 def read_keymap(path: Path) -> dict[str, str]:

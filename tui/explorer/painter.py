@@ -6,6 +6,7 @@ from collections import OrderedDict
 from collections.abc import Hashable
 from typing import TypeVar
 
+import numpy as np
 from PIL import Image
 from textual.strip import Strip
 
@@ -66,7 +67,12 @@ class Painter:
             self._strips.move_to_end(key)
             return self._strips[key][1]
         canvas = self._canvas(size, background)
-        field = heat_field(canvas, self._tokens, heat.values) if heat is not None and opacity else None
+        field = None
+        if heat is not None and opacity:
+            field = heat_field(canvas, self._tokens, heat.values)
+            # Averaged to few pixels, a small hot spot would fade: the hottest pixel gets the hottest colour at every size.
+            top = np.nanmax(field, initial=0)
+            field = field / top if top > 0 else field
         strips = self.graphics.draw(Picture(canvas.rgb, field, opacity / 100, background))
         _keep(self._strips, key, (heat.values if heat is not None else None, strips), MAX_KEPT)
         return strips

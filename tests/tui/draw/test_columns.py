@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from flowtui.tui.draw.columns import Columns, place_labels
+from flowtui.tui.draw.columns import Columns, place_labels, wanted_labels
 
 
 @pytest.mark.parametrize("count", [1, 2, 7, 12, 32, 80, 200])
@@ -32,3 +32,28 @@ def test_labels_never_touch_and_the_first_wins(width: int) -> None:
         assert cell > end
         end = cell + len(text)
     assert end <= width
+
+
+def test_numbers_are_round_and_as_dense_as_fits() -> None:
+    assert wanted_labels(12, 5, (3, None)) == [(i, str(i)) for i in (3, 0, 11, 1, 2, 4, 5, 6, 7, 8, 9, 10)]
+    assert [i for i, _ in wanted_labels(32, 2, (9, 18))] == [
+        9,
+        18,
+        0,
+        31,
+        2,
+        4,
+        6,
+        8,
+        10,
+        12,
+        14,
+        16,
+        20,
+        22,
+        24,
+        26,
+        28,
+        30,
+    ]
+    assert [i for i, _ in wanted_labels(200, 0.2, (0,))] == [0, 199, 20, 40, 60, 80, 100, 120, 140, 160, 180]
