@@ -64,7 +64,7 @@ def test_show_and_export_load_neither_models_nor_a_screen(tmp_path: Path) -> Non
     calls = (["show", str(path)], ["show", str(path), "--json"], ["export", str(path), "-o", str(tmp_path / "out")])
     for arguments in calls:
         code = f"from flowtui.tui.cli.entry import run\nassert run({arguments!r}) == 0"
-        assert not (MODELS | {"textual"}) & loaded_by(code)
+        assert not (MODELS | {"textual", "pydantic"}) & loaded_by(code)
 
 
 def test_the_engines_client_loads_no_model_code() -> None:
