@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
 
 from flowtui.cache.runfile import write_plain
 from flowtui.cache.store import LayerCache
@@ -153,14 +154,19 @@ async def create(
         await fill(work, requests, reporter, engine=engine, cache=cache, client=client)
 
 
-def finish(work: Work, job: Coroutine[Any, Any, None]) -> Run:
+def finish(work: Work, job: Coroutine[Any, Any, None], run: Callable[[Coroutine[Any, Any, None]], None]) -> Run:
     """Runs a job to its end and writes the run file; cut short, it writes what was reached.
+
+    Args:
+        work: What the job works on.
+        job: Adds to `work.run`.
+        run: Runs a coroutine, as `asyncio.run` does.
 
     Raises:
         FlowtuiError: What the job raises, after what was reached is on disk.
     """
     try:
-        asyncio.run(job)
+        run(job)
     except (FlowtuiError, KeyboardInterrupt) as error:
         if work.run is not None and work.done:
             write_plain(work.path, work.run.to_plain())
@@ -171,3 +177,36 @@ def finish(work: Work, job: Coroutine[Any, Any, None]) -> Run:
     assert work.run is not None
     write_plain(work.path, work.run.to_plain())
     return work.run
+
+
+class SharedEngine:
+    """An event loop for several jobs, and one engine for all of them, so that a model is loaded once.
+
+    Starting an engine loads nothing; still, none is started for a single job, which may find everything in the cache.
+    """
+
+    def __init__(self, engine: str, jobs: int) -> None:
+        self.client: EngineClient | None = None
+        self._engine = engine
+        self._jobs = jobs
+        self._runner = asyncio.Runner()
+
+    def __enter__(self) -> Self:
+        if self._jobs > 1:
+            try:
+                self.client = self._runner.run(EngineClient.start(self._engine))
+            except BaseException:
+                self._runner.close()
+                raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.client is not None:
+            self._runner.run(self.client.close())
+        self._runner.close()
+
+    def run(self, job: Coroutine[Any, Any, None]) -> None:
+        """Runs one job."""
+        self._runner.run(job)

@@ -24,6 +24,8 @@ def demo(
     if check:
         raise typer.Exit(subprocess.call([sys.executable, "-m", "flowtui.engine.demo.check"]))
 
+    import asyncio
+
     from flowtui.engine.demo.examples import first_of
     from flowtui.engine.spec import ANALYSES, DEMO_MODEL, RunSpec
     from flowtui.tui.summary import summarise
@@ -40,7 +42,7 @@ def demo(
     work = Work(demo_file())
     with Reporter() as reporter:
         job = create(work, spec, ANALYSES, {}, None, reporter, engine="local", cache=open_cache())
-        made = finish(work, job)
+        made = finish(work, job, asyncio.run)
     head = (("picture", str(example.image)), ("question", example.question), ("run file", str(work.path)))
     write("".join(f"{name:<8} {visible(text)}\n" for name, text in head) + to_text(summarise(made)))
     if not no_tui and on_terminal():

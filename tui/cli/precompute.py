@@ -25,7 +25,7 @@ def precompute(
     """
     from flowtui.tui.text import visible
 
-    from .compute import Work, choose, fill, finish, open_cache
+    from .compute import SharedEngine, Work, choose, fill, finish, open_cache
     from .files import read_run
     from .progress import Reporter
 
@@ -35,10 +35,15 @@ def precompute(
     for path in paths:
         found = read_run(path)
         todo.append((Work(path, found), choose(found, names, parameters, chosen, force=force)))
-    cache = open_cache() if any(requests for _, requests in todo) else None
-    for work, requests in todo:
-        if requests:
-            with Reporter() as reporter:
-                finish(work, fill(work, requests, reporter, engine=engine, cache=cache, force=force))
-        done = work.describe() or f"nothing to compute: {', '.join(names)} {'is' if len(names) == 1 else 'are'} there"
-        write(visible(f"{work.path}: {done}") + "\n")
+    jobs = sum(bool(requests) for _, requests in todo)
+    cache = open_cache() if jobs else None
+    with SharedEngine(engine, jobs) as shared:
+        for work, requests in todo:
+            if requests:
+                with Reporter() as reporter:
+                    job = fill(work, requests, reporter, engine=engine, cache=cache, force=force, client=shared.client)
+                    finish(work, job, shared.run)
+            done = (
+                work.describe() or f"nothing to compute: {', '.join(names)} {'is' if len(names) == 1 else 'are'} there"
+            )
+            write(visible(f"{work.path}: {done}") + "\n")

@@ -50,6 +50,8 @@ def run(
     json: Json = False,
 ) -> None:
     """Ask a model about images, and take its answer apart layer by layer."""
+    import asyncio
+
     from flowtui.engine.spec import RunSpec
     from flowtui.tui.summary import summarise
     from flowtui.tui.table import to_json, to_text
@@ -78,7 +80,7 @@ def run(
     cache = open_cache()
     with Reporter() as reporter:
         job = create(work, spec, names, parameters, chosen, reporter, engine=engine, cache=cache)
-        made = finish(work, job)
+        made = finish(work, job, asyncio.run)
     write(to_json(summarise(made)) if json else to_text(summarise(made)))
     note(f"Wrote {work.path}. Look at it with: flowtui {work.path}" if sys.stderr.isatty() else f"Wrote {work.path}")
 

@@ -8,7 +8,7 @@ import pytest
 
 from flowtui.engine.results import Run
 from flowtui.errors import CancelledError, EngineError, UsageError
-from flowtui.tui.cli.compute import Work, choose, finish
+from flowtui.tui.cli.compute import SharedEngine, Work, choose, finish
 from flowtui.tui.cli.files import read_run
 from tests.factories import random_run
 
@@ -70,7 +70,7 @@ def test_what_was_reached_is_written_before_the_error(
         raise failure
 
     with pytest.raises(raised):
-        finish(work, job())
+        finish(work, job(), asyncio.run)
     assert set(read_run(work.path).analyses) == {"cam"}
     assert "flowtui precompute" in capsys.readouterr().err
 
@@ -82,7 +82,7 @@ def test_nothing_reached_writes_nothing(tmp_path: Path) -> None:
         raise EngineError("gone")
 
     with pytest.raises(EngineError):
-        finish(work, job())
+        finish(work, job(), asyncio.run)
     assert not list(tmp_path.iterdir())
 
 
@@ -93,3 +93,14 @@ def test_work_says_what_it_did() -> None:
     assert work.describe() == "nothing computed, from the cache cam (2)"
     work.computed["attention"] += 1
     assert work.describe() == "computed attention (1); from the cache cam (2)"
+
+
+def test_a_single_job_gets_no_engine_of_its_own() -> None:
+    with SharedEngine("ssh://127.0.0.1:1", 1) as shared:
+        assert shared.client is None
+        shared.run(asyncio.sleep(0))
+
+
+def test_an_engine_that_is_not_there_is_an_error() -> None:
+    with pytest.raises(EngineError), SharedEngine("ssh://127.0.0.1:1", 2):
+        pass
