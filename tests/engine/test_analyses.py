@@ -112,6 +112,8 @@ class _Failing:
         self.calls.append((list(layers), rows_per_chunk(1)))
         large = torch.zeros(1)
         self.held.append(weakref.ref(large))
+        cycle: list[Any] = [large]
+        cycle.append(cycle)  # leaving the frame is not enough to free it
 
         def deliver(result: LayerResult) -> None:
             if result.layer == 2 and len(self.calls) <= self.times:

@@ -25,6 +25,13 @@ PLAIN_SYSTEM = (
     "{% endfor %}{% endif %}{% endfor %}"
 )
 
+SAME_OPENING = (
+    "{% for m in messages %}<pad>{{ m['role'] }} "
+    "{% for p in m['content'] %}{% if p['type'] == 'image' %}<image> {% else %}{{ p['text'] }} {% endif %}{% endfor %}"
+    "{% endfor %}"
+)
+"""As in ChatML, every turn opens with the same special token."""
+
 NO_SYSTEM = "user: <image> {{ messages[-1]['content'][-1]['text'] }}"
 
 STRICT = "{% if messages[-1]['role'] != 'user' %}{{ raise_exception('whose turn?') }}{% endif %}" + VICUNA
@@ -54,6 +61,12 @@ def test_vicuna_template(with_template) -> None:
     text, before = prompt_text(with_template(VICUNA), _spec())
     assert text == "USER: <image>\nWhat color ? ASSISTANT:"
     assert before == ""
+
+
+def test_a_turns_opening_token_belongs_to_the_turn(with_template) -> None:
+    text, before = prompt_text(with_template(SAME_OPENING), _spec(system="Look."))
+    assert text == "<pad>system Look. <pad>user <image> What color ? "
+    assert before == "<pad>system Look. "
 
 
 def test_without_a_template_the_prompt_is_vicunas(with_template) -> None:

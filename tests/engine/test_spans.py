@@ -30,6 +30,7 @@ BOXES = [
     (SQUASH, (200, 100), (384, 384), (0, 0, 200, 100)),
     # 672x336 on a square canvas of 672: 168 rows of padding above and below, outside of the image.
     (PADDED, (672, 336), (336, 336), (0, -168, 672, 504)),
+    (PADDED, (336, 672), (336, 336), (-168, 0, 504, 672)),
     (AS_IS, (64, 48), (64, 48), (0, 0, 64, 48)),
     # 200x100 stays 200x100; a crop of 140x140 loses 30 columns a side and pads 20 rows above and below.
     (LARGE_CROP, (200, 100), (140, 140), (30, -20, 170, 120)),
