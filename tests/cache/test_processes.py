@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 from flowtui.cache.store import LayerCache
 
@@ -18,12 +19,17 @@ def value_of(key: str) -> bytes:
     return key.encode() * (1000 if int(key, 16) % 2 else 3)
 
 
-def compute_all(folder: Path, log: Path, ready: multiprocessing.synchronize.Barrier) -> None:
-    ready.wait(60)
+def compute_all(folder: Path, log: Path, count: int, arrived: Any, changed: Any) -> None:
     with LayerCache.open(folder) as cache:
-        for key in KEYS:
+        for i, key in enumerate(KEYS):
+            with changed:
+                arrived[i] += 1
+                changed.notify_all()
             with cache.lock(key):
                 if cache.get(key) is None:
+                    # Takes until all the others want it too: without the lock they would be in here by now.
+                    with changed:
+                        assert changed.wait_for(lambda i=i: arrived[i] == count, 100)
                     # One write, appended: whole lines whichever process writes them.
                     with log.open("a") as file:
                         file.write(f"{key}\n")
@@ -36,15 +42,14 @@ def compute_all(folder: Path, log: Path, ready: multiprocessing.synchronize.Barr
 
 def test_processes_that_start_together_compute_each_key_once(tmp_path: Path) -> None:
     # They also make the folder and the index together.
-    count, context = 6, multiprocessing.get_context("spawn")
-    ready = context.Barrier(count)
-    workers = [
-        context.Process(target=compute_all, args=(tmp_path / "cache", tmp_path / "log", ready)) for _ in range(count)
-    ]
+    count, context = 5, multiprocessing.get_context("spawn")
+    changed, arrived = context.Condition(), context.Array("i", len(KEYS), lock=False)
+    arguments = (tmp_path / "cache", tmp_path / "log", count, arrived, changed)
+    workers = [context.Process(target=compute_all, args=arguments, daemon=True) for _ in range(count)]
     for worker in workers:
         worker.start()
     for worker in workers:
-        worker.join(120)
+        worker.join(200)
     assert [worker.exitcode for worker in workers] == [0] * count
     assert sorted((tmp_path / "log").read_text().split()) == KEYS
     with LayerCache.open(tmp_path / "cache") as cache:
