@@ -95,4 +95,14 @@ DARK = make_ink(
     },
     dark=True,
 )
-"""The ink of Textual's dark theme, for use without an application."""
+LIGHT = make_ink(
+    {
+        "foreground": (31, 31, 31),
+        "background": (224, 224, 224),
+        "primary": (0, 69, 120),
+        "warning": (255, 166, 43),
+        "error": (186, 60, 91),
+    },
+    dark=False,
+)
+"""Inks of Textual's dark and light themes, for use without a theme of true colours."""

@@ -142,7 +142,7 @@ def busy_from(progress: Progress, run: Run) -> Busy:
     if progress.layer is not None:
         last = run.expected(progress.analysis or "").stop - 1
         words.append(f"{'K' if progress.analysis == 'truncation' else 'layer'} {progress.layer}/{last}")
-    elif progress.analysis is not None:
+    elif progress.analysis is not None and progress.stage != progress.analysis:
         words.append(STAGES.get(progress.stage, progress.stage))
     return Busy(" ".join(words), progress.fraction, progress.seconds_left)
 

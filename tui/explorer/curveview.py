@@ -19,6 +19,9 @@ from .look import Look
 from .mapview import note_lines
 from .panel import Panel
 
+MIN_PLOT_CELLS = 4
+"""With fewer columns there is no curve, only words."""
+
 
 class CurvePanel(Panel):
     """KL over K. The plot is kept; a step only moves the mark on it."""
@@ -39,6 +42,8 @@ class CurvePanel(Panel):
                 + note_lines(ink, width, f"{facts.gap('truncation')} Press r to compute it.", ink.warn, 2)
                 + [line(ink, width, (text, ink.dim)) for text in wrap(rule, width, max(0, height - 3))]
             )
+        if width < AXIS_CELLS + MIN_PLOT_CELLS:
+            return made + note_lines(ink, width, words_at(facts, look, curve)[-1], ink.text, height - 1)
         # K = layer: the layer on screen is then the first one that does not see the image.
         now = _fitting(words_at(facts, look, curve), width, 2 if height < 14 else 3)
         rule_lines = _rule(facts, width, max(1, min(4, height - 6 - len(now))))
@@ -69,7 +74,8 @@ def words_at(facts: Facts, look: Look, curve: Curve) -> tuple[str, ...]:
     if not np.isfinite(curve.kl[k]):
         return (f"K {k}: not computed yet. Press r.",)
     seen = ("no layer sees the image", "layer 0 sees the image", f"layers 0–{k - 1} see the image")[min(k, 2)]
-    answer = "same answer" if curve.same[k] else f"answers “{visible(facts.text_at(k) or '')}”"
+    text = visible(facts.text_at(k) or "").strip()
+    answer = "same answer" if curve.same[k] else f"answers “{text}”" if text else "answers with no text"
     # A true minus sign, as wide as the digits.
     logprob = f"{facts.logprob(k, look.token):.2f}".replace("-", "−")
     return (

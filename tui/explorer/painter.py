@@ -70,7 +70,7 @@ class Painter:
         field = None
         if heat is not None and opacity:
             field = heat_field(canvas, self._tokens, heat.values)
-            # Averaged to few pixels, a small hot spot would fade: the hottest pixel gets the hottest colour at every size.
+            # Averaged to few pixels, a hot spot fades: the hottest pixel gets the hottest colour, at any size.
             top = np.nanmax(field, initial=0)
             field = field / top if top > 0 else field
         strips = self.graphics.draw(Picture(canvas.rgb, field, opacity / 100, background))

@@ -6,22 +6,23 @@ from typing import TYPE_CHECKING
 
 from textual.color import Color, ColorParseError
 
-from flowtui.tui.draw.ink import DARK, Ink, Rgb, make_ink
+from flowtui.tui.draw.ink import DARK, LIGHT, Ink, Rgb, make_ink
 
 if TYPE_CHECKING:
     from textual.app import App
 
 
 def ink_of(app: App[None]) -> Ink:
-    """The ink that goes with the theme in force; the dark default for themes without colours of their own."""
+    """The ink that goes with the theme in force; a default for themes without colours of their own."""
     variables = app.theme_variables
+    dark = app.current_theme.dark
     found: dict[str, Rgb] = {}
     for name in ("foreground", "background", "primary", "warning", "error"):
         try:
             colour = Color.parse(variables[name])
         except (KeyError, ColorParseError):
-            return DARK
+            return DARK if dark else LIGHT
         if colour.ansi is not None:
-            return DARK
+            return DARK if dark else LIGHT
         found[name] = colour.rgb
-    return make_ink(found, dark=app.current_theme.dark)
+    return make_ink(found, dark=dark)

@@ -219,6 +219,7 @@ async def test_a_file_that_cannot_be_written_is_a_toast(fake_engine, tmp_path: P
 def test_progress_in_words() -> None:
     assert busy_from(Progress("analyse", "truncation", 5, 0.4, 3.2), FULL).text == "truncation K 5/12"
     assert busy_from(Progress("load", None, None, None, None), FULL).text == "loading the model"
+    assert busy_from(Progress("cam", "cam", None, 0.0, None), FULL).text == "cam"
     busy = busy_from(Progress("analyse", "cam", 5, 0.4, 65.0), FULL)
     assert "".join(busy_parts(busy, 80)) == "cam layer 5/11 ▕████████            ▏  40 % · 1 min 05 s left"
     assert "".join(busy_parts(busy, 44)).endswith("40 % · 1 min 05 s left")
