@@ -77,14 +77,17 @@ def run(
     progress = _Progress(check, count, chunks)
     with kept.watching(below):
         recording = record(loaded, inputs, below, kept.positions, kept.candidates, progress.layer)
-    full = _Reference(loaded, inputs, recording, progress)
+    full = _Reference(loaded, inputs, recording)
     for chunk in chunks:
         walked = walk(loaded, recording, chunk, progress.layer)
         rows = [full.compare(k, head(loaded, walked.rows(i, recording.rows))) for i, k in enumerate(chunk)]
-        decode(loaded, inputs, recording, walked, [row.branch for row in rows], progress.decoding(chunk[-1]))
+        # The full model's own greedy answer, where it is still to be found, is one more row of the first batch.
+        branches = [full.branch, *(row.branch for row in rows)]
+        decode(loaded, inputs, recording, walked, branches, progress.decoding(chunk[-1]))
         for row in rows:
             on_layer(full.result(row))
     if count in ks:
+        decode(loaded, inputs, recording, None, [full.branch], progress.decoding(count))
         on_layer(full.result(full.itself()))
 
 
@@ -176,9 +179,9 @@ class _Row:
 
 
 class _Reference:
-    """The full model's side of every comparison."""
+    """The full model's side of every comparison; `branch` is its greedy answer, complete once decoded."""
 
-    def __init__(self, loaded: Loaded, inputs: Inputs, recording: Recording, progress: _Progress) -> None:
+    def __init__(self, loaded: Loaded, inputs: Inputs, recording: Recording) -> None:
         self.loaded, self.inputs = loaded, inputs
         count, answer = len(loaded.layers), inputs.prepared.answer
         self.logs = recording.logits[:-1].log_softmax(-1)
@@ -186,7 +189,6 @@ class _Reference:
         self.accepted: list[set[int]] = [*({int(i)} for i in inputs.answer_ids), set(inputs.stop_ids)]
         if answer.given:
             self.branch = find_branch(inputs, count, predicted, self.accepted)
-            decode(loaded, inputs, recording, None, [self.branch], progress.decoding(count))
         else:
             # The model said it, so this is its greedy answer. Where rounding makes its own teacher-forced pass prefer
             # another token, either one is agreement: the model itself is undecided there.
