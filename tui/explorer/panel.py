@@ -38,8 +38,8 @@ class Panel(Widget):
         self._redraw()
 
     def render_line(self, y: int) -> Strip:
-        """One finished line."""
-        return self._lines[y] if y < len(self._lines) else Strip.blank(self.size.width)
+        """One finished line. A blank one has a style too: Textual's filters for NO_COLOR fail on segments without."""
+        return self._lines[y] if y < len(self._lines) else Strip.blank(self.size.width, self.rich_style)
 
     def _redraw(self) -> None:
         width, height = self.size

@@ -1,12 +1,14 @@
 """Every binding, through Textual's own pilot."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 from textual.widgets import OptionList
 
 from flowtui.engine.results import Run
+from flowtui.tui.draw.graphics import choose_graphics
 from flowtui.tui.explorer.app import ExplorerApp
 from flowtui.tui.explorer.bindings import SECTIONS
 from flowtui.tui.explorer.dialogs import ExportScreen, HelpScreen
@@ -298,6 +300,19 @@ async def test_the_view_comes_back(tmp_path: Path) -> None:
     again = ExplorerApp(SHORT, state_file=state)
     assert again.look == Look(layer=2, kind="attention", token=0)
     assert ExplorerApp(random_run(answer=("no",)), state_file=state).look == Look()
+
+
+async def test_without_colours_it_runs_and_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    app = ExplorerApp(SHORT, graphics=choose_graphics("auto", os.environ))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.pause()
+        await pilot.press("l", "v", "v", "question_mark", "escape")
+        await pilot.pause()
+        assert app.no_color
+        hottest = max(text_of(app, "map").splitlines()[1:-1], key=lambda row: row.count("@"))
+        assert "@@" in hottest
+        assert " ." in hottest or ". " in hottest
 
 
 async def test_a_theme_change_reaches_the_ink() -> None:
