@@ -139,7 +139,7 @@ class ModelInfo:
 
     Attributes:
         name: As the user gave it.
-        directory: Local directory of the weights, or None.
+        directory: Local directory of the weights, or None; never written to a run file.
         revision: Resolved revision, or None.
         family: transformers' model_type.
         fingerprint: Hash over the weights, the configuration and the processor's files.
@@ -273,7 +273,8 @@ class Run:
             "format": FORMAT,
             "version": VERSION,
             "spec": spec,
-            "model": asdict(self.model),
+            # Where the weights lie here is nobody else's business: a run file is made to be shared.
+            "model": asdict(self.model) | {"directory": None},
             "tokens": tokens_to_plain(self.tokens),
             "answer": answer_to_plain(self.answer),
             "image_sizes": [list(size) for size in self.image_sizes],

@@ -39,8 +39,10 @@ def random_run(
     system, image, user, t = 14, grid[0] * grid[1], 9, len(answer)
     sizes = (system, image, user, t)
     group = np.repeat(np.arange(4, dtype=np.uint8), sizes)
-    text = (*("<s>", "<system>", "You", "look", "at", "one", "picture", "and", "answer", "in", "few", "words", ".", "<user>"),
-            *["<image>"] * image, *("What", "do", "you", "see", "in", "the", "image", "?", "<assistant>"), *answer)  # fmt: skip
+    before = ["<s>", "<system>", "You", "look", "at", "one", "picture", "and", "answer", "in", "few", "words", "."]
+    before.append("<user>")
+    after = ["What", "do", "you", "see", "in", "the", "image", "?", "<assistant>"]
+    text = (*before, *["<image>"] * image, *after, *answer)
     tokens = Tokens(
         np.arange(len(group), dtype=np.int64),
         text,
@@ -89,7 +91,9 @@ def random_run(
                 "same": np.array(same or k == layers),
                 "ids": np.array(run.answer.ids if same else (1, 2), dtype=np.int32),
             }
-            results[k] = LayerResult("truncation", k, arrays, " ".join(answer) if same or k == layers else "a blue ring")
+            results[k] = LayerResult(
+                "truncation", k, arrays, " ".join(answer) if same or k == layers else "a blue ring"
+            )
         made["truncation"] = (parameters_to_plain(TruncationParameters()), results)
     for name, (parameters, by_layer) in made.items():
         run = run.with_analysis(Analysis(name, parameters, by_layer, 0.1))

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from flowtui.engine.cliff import find_cliff
+from flowtui.engine.place import resolve_model
 from flowtui.engine.results import GROUPS, Analysis, LayerResult, Run
-from flowtui.errors import UsageError
+from flowtui.errors import ModelError, UsageError
 
 Summary = dict[str, Any]
 T = TypeVar("T")
@@ -45,7 +47,7 @@ def summarise(run: Run, layer: int | None = None) -> Summary:
         )
     content: Summary = {
         "model": run.model.name,
-        "model_dir": run.model.directory,
+        "model_dir": _model_dir(run),
         "layers": run.model.layers,
         "image_tokens": len(run.tokens.image_positions),
         "tokens": {
@@ -100,6 +102,17 @@ def mean_kl(result: LayerResult) -> float | None:
     """KL(full || truncated) per answer token at one K, nats; None where the answer has no token."""
     kl = np.asarray(result.arrays["kl"], dtype=np.float64)
     return float(kl.mean()) if kl.size else None
+
+
+def _model_dir(run: Run) -> str | None:
+    """The model's local directory: as loaded just now, or found again by its name; None where it is not here."""
+    if run.model.directory is not None:
+        return run.model.directory
+    try:
+        found = resolve_model(run.model.name)
+    except ModelError:
+        return None
+    return found if Path(found).is_dir() else None
 
 
 def _range(run: Run, group: int) -> list[int] | None:

@@ -111,11 +111,11 @@ def _letter(scene: Scene, rng: np.random.Generator) -> Question | None:
 
 
 def _choice(scene: Scene, rng: np.random.Generator) -> Question | None:
-    kind: Kind = _pick(rng, ("colour", "shape", "letter"))
+    kind: Kind = _pick(rng, ("colour", "shape"))
     inner = ask(scene, kind, rng)
     if inner is None:
         return None
-    pool = [v for v in {"colour": tuple(COLOURS), "shape": SHAPES, "letter": CHARACTERS}[kind] if v != inner.answer]
+    pool = [v for v in (tuple(COLOURS) if kind == "colour" else SHAPES) if v != inner.answer]
     count = int(rng.integers(2, 5))
     options = [pool[int(i)] for i in rng.permutation(len(pool))[: count - 1]]
     at = int(rng.integers(count))

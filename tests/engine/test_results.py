@@ -386,3 +386,10 @@ def test_check_layer_accepts_every_layer_of_a_valid_run() -> None:
     weights = np.zeros((T, H, len(RUN.tokens.ids)), np.float32)
     check_layer(RUN, LayerResult("attention", 0, {**arrays, "weights": weights}))
     check_layer(RUN, LayerResult("cam", 0, {"heat": np.zeros((1, N_IMAGE), np.float32)}))
+
+
+def test_a_run_file_does_not_say_where_the_weights_are() -> None:
+    run = random_run()
+    run = replace(run, model=replace(run.model, directory="/home/somebody/weights"))
+    assert Run.from_plain(run.to_plain()).model == replace(run.model, directory=None)
+    assert "somebody" not in repr(run.to_plain())

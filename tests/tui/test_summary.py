@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from flowtui.engine.place import demo_directory
 from flowtui.engine.results import GROUPS, Analysis, LayerResult, Run, Span
 from flowtui.errors import UsageError
 from flowtui.tui.summary import peak_cell, summarise
@@ -90,10 +91,17 @@ def test_no_cliff_is_null_with_its_rule() -> None:
 
 
 def test_missing_analyses_are_null() -> None:
-    content = summarise(random_run(analyses=()))
+    run = random_run(analyses=())
+    content = summarise(replace(run, model=replace(run.model, name="somebody/elsewhere")))
     assert {k for k, v in content.items() if v is None} == {
         "model_dir", "attention", "cam", "saliency", "truncation", "cliff", "lens"
     }  # fmt: skip
+
+
+def test_the_models_directory_is_found_by_its_name() -> None:
+    assert summarise(random_run())["model_dir"] == str(demo_directory())
+    run = random_run()
+    assert summarise(replace(run, model=replace(run.model, directory="/loaded/here")))["model_dir"] == "/loaded/here"
 
 
 def test_missing_layers_are_null_and_hide_the_cliff() -> None:
