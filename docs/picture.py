@@ -11,11 +11,11 @@ from flowtui.tui.explorer.app import ExplorerApp
 
 HERE = Path(__file__).parent
 RUN = HERE.parent / "examples" / "shape.pkl"
-KEYS = "c"
+KEYS = "chm"
 
 
 async def draw(target: Path) -> None:
-    """Opens the shipped run at 120x40, jumps to the cliff and saves the screen as SVG."""
+    """Opens the shipped run at 120x40, goes to the layer before the cliff, picks the attention map and saves the screen as SVG."""
     app = ExplorerApp(Run.from_plain(read_plain(RUN)), path=RUN)
     async with app.run_test(size=(120, 40)) as pilot:
         await pilot.press(*KEYS)

@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from transformers import AutoModelForImageTextToText, AutoProcessor, LlavaForConditionalGeneration, LlavaProcessor
 
+from flowtui.engine.models import silence
 from flowtui.engine.place import resolve_model
 
 from .packing import Batch, Packer, answer_logits, answers_right
@@ -105,6 +106,7 @@ class Examiner:
     """The model under examination, loaded like any other model directory."""
 
     def __init__(self, name: str) -> None:
+        silence()
         directory = resolve_model(name)
         self.processor: LlavaProcessor = AutoProcessor.from_pretrained(directory)
         self.model: LlavaForConditionalGeneration = AutoModelForImageTextToText.from_pretrained(directory).eval()
