@@ -15,7 +15,7 @@ KEYS = "chm"
 
 
 async def draw(target: Path) -> None:
-    """Opens the shipped run at 120x40, goes to the layer before the cliff, picks the attention map and saves the screen as SVG."""
+    """Opens the shipped run at 120x40 at the layer before the cliff, attention map on, and saves the screen as SVG."""
     app = ExplorerApp(Run.from_plain(read_plain(RUN)), path=RUN)
     async with app.run_test(size=(120, 40)) as pilot:
         await pilot.press(*KEYS)
