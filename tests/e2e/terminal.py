@@ -39,7 +39,7 @@ class Terminal:
         """The screen as lines of text."""
         return "\n".join(self.screen.display)
 
-    def wait_for(self, seen: Callable[[str], bool], timeout_s: float = 60) -> str:
+    def wait_for(self, seen: Callable[[str], bool], timeout_s: float = 200) -> str:
         """Reads until the screen satisfies a condition; returns it."""
         end = time.monotonic() + timeout_s
         while not seen(self.text):
@@ -56,7 +56,7 @@ class Terminal:
         """Types Ctrl-C."""
         self._child.sendintr()
 
-    def wait_for_end(self, timeout_s: float = 60) -> int:
+    def wait_for_end(self, timeout_s: float = 200) -> int:
         """Reads until the program has ended; returns its exit code, or minus the signal that ended it."""
         end = time.monotonic() + timeout_s
         while self._read(max(0.0, end - time.monotonic())):
