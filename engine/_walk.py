@@ -143,11 +143,7 @@ def run_model(loaded: Loaded, model_inputs: Mapping[str, Tensor], rows: Tensor) 
 
 def head(loaded: Loaded, hidden: Tensor) -> Tensor:
     """Residual stream after the last layer [... d] -> logits [... vocab] in float32."""
-    logits: Tensor = loaded.lm_head(loaded.final_norm(hidden))
-    cap = getattr(loaded.model.config.get_text_config(), "final_logit_softcapping", None)
-    if cap is not None:
-        logits = torch.tanh(logits / cap) * cap
-    return at_least_float32(logits)
+    return at_least_float32(loaded.head(hidden))
 
 
 def at_least_float32(tensor: Tensor) -> Tensor:

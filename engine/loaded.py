@@ -67,8 +67,15 @@ class Loaded:
         return logits[0, -1]
 
     def generate(self, model_inputs: dict[str, Tensor], max_new_tokens: int) -> Tensor:
-        """Prompt and greedy answer, the end token included where there is one: [1 N]."""
+        """Prompt and greedy answer, the end token included where there is one: [1 N].
+
+        The image placeholder is never an answer: the next forward pass would look for its pixels and fail.
+        """
         made: Tensor = cast(Any, self.model).generate(
-            **model_inputs, do_sample=False, num_beams=1, max_new_tokens=max_new_tokens
+            **model_inputs,
+            do_sample=False,
+            num_beams=1,
+            max_new_tokens=max_new_tokens,
+            suppress_tokens=[self.image_token_id],
         )
         return made

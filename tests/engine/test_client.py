@@ -155,8 +155,9 @@ async def test_leaving_the_stream_cancels_and_keeps_what_was_made() -> None:
             async for event in events:
                 if isinstance(event, LayerResult):
                     break
-        # Layers 1 and 2 were on their way when layer 0 had been read.
-        assert kept == [0, 1, 2]
+        # The engine stands still after layer 2. How far it came before the cancel reached it is a matter of timing;
+        # what it made is kept, in order and without a gap.
+        assert kept in ([0], [0, 1], [0, 1, 2])
         assert client.alive
         await collect(client, [], (0,))
 

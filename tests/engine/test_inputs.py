@@ -145,3 +145,17 @@ def test_a_greedy_answer_ends_where_the_model_does(tiny_llava: Loaded) -> None:
 def test_what_is_no_image_is_refused(tiny_llava: Loaded) -> None:
     with pytest.raises(UsageError, match="not an image"):
         prepare(tiny_llava, replace(_spec(), images=(b"nothing",)))
+
+
+def test_the_image_placeholder_is_never_an_answer(tiny_llava: Loaded) -> None:
+    def prefer(_: torch.nn.Module, __: object, logits: torch.Tensor) -> torch.Tensor:
+        return logits.index_fill(-1, torch.tensor([tiny_llava.image_token_id]), 1e4)
+
+    spec = RunSpec(model="tiny", images=(png(),), question=QUESTION, max_new_tokens=3)
+    hook = tiny_llava.lm_head.register_forward_hook(prefer)
+    try:
+        answer = prepare(tiny_llava, spec).prepared.answer
+    finally:
+        hook.remove()
+    assert len(answer.ids) == 3
+    assert tiny_llava.image_token_id not in answer.ids
