@@ -6,6 +6,7 @@ import csv
 import json
 from pathlib import Path
 
+import psutil
 import pytest
 
 from flowtui.engine.demo.examples import Example
@@ -92,15 +93,12 @@ def test_without_an_output_the_file_is_named_after_the_image(flowtui: Call, term
 def test_ctrl_c_ends_the_engine_too(terminal: Open, example: Example) -> None:
     screen = terminal(COMMAND, "run", example.image, example.question, "--device", "cpu", "-o", "cancelled.pkl")
     screen.wait_for(lambda text: "loading the model" in text)
-    children = {int(pid) for pid in Path(f"/proc/{screen.pid}/task/{screen.pid}/children").read_text().split()}
+    children = psutil.Process(screen.pid).children()
     assert children
     screen.interrupt()
     assert screen.wait_for_end() == 130
     assert "Cancelled." in screen.text
-    for pid in children:
-        # No such process, or one that only waits for its new parent to take notice.
-        status = Path(f"/proc/{pid}/status")
-        assert not status.exists() or "zombie" in status.read_text()
+    assert not psutil.wait_procs(children, timeout=30)[1]
 
 
 def test_export_writes_what_it_names(flowtui: Call, run_file: Path, home: Path) -> None:

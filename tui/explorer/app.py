@@ -13,6 +13,8 @@ from textual import work
 from textual.app import App, ComposeResult, SystemCommand
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
+from textual.events import Resize
+from textual.geometry import Size
 from textual.notifications import SeverityLevel
 from textual.screen import Screen
 from textual.timer import Timer
@@ -117,9 +119,10 @@ class ExplorerApp(App[None]):
         self._lay_out()
         self._show()
 
-    def on_resize(self) -> None:
+    def on_resize(self, event: Resize) -> None:
         """Shares the cells out anew."""
-        self._lay_out()
+        # The screen's own size is still the old one here.
+        self._lay_out(event.size)
 
     def on_unmount(self) -> None:
         """Remembers the view."""
@@ -127,8 +130,9 @@ class ExplorerApp(App[None]):
 
     # What is shown
 
-    def _lay_out(self) -> None:
-        cells = plan(self.size.width, self.size.height, self._painter.ratio)
+    def _lay_out(self, size: Size | None = None) -> None:
+        size = size or self.size
+        cells = plan(size.width, size.height, self._painter.ratio)
         for name, rows in (("header", cells.header), ("scrubber", cells.scrubber), ("groups", cells.groups)):
             self.query_one(f"#{name}").styles.height = rows
         self.query_one("#map").styles.width = cells.map_cells
@@ -174,6 +178,10 @@ class ExplorerApp(App[None]):
     ) -> None:
         """A toast; whatever the text holds is shown and not obeyed."""
         super().notify(visible(message), title=visible(title), severity=severity, timeout=timeout, markup=False)
+
+    def action_help_quit(self) -> None:
+        """Ctrl-C ends the explorer, as it ends any program in a terminal."""
+        self.exit()
 
     # Layers
 

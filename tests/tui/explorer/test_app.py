@@ -191,10 +191,11 @@ async def test_help_lists_every_binding_and_closes() -> None:
         assert app.is_running
 
 
-async def test_q_quits() -> None:
+@pytest.mark.parametrize("key", ["q", "ctrl+c"])
+async def test_it_quits(key: str) -> None:
     app = ExplorerApp(SHORT)
     async with app.run_test() as pilot:
-        await pilot.press("q")
+        await pilot.press(key)
         await pilot.pause()
     assert app.return_code == 0
 
@@ -251,6 +252,20 @@ async def test_no_size_breaks_it(size: tuple[int, int], run: Run) -> None:
                 if panel.display and panel.size:
                     assert [strip.cell_length for strip in panel._lines] == [panel.size.width] * panel.size.height
                     assert panel.region in app.screen.region or size[0] < 40
+
+
+@pytest.mark.parametrize("before", [(80, 24), (250, 70)])
+async def test_a_resize_lays_out_as_a_start_at_that_size_does(before: tuple[int, int]) -> None:
+    async def widths(first: tuple[int, int], then: tuple[int, int]) -> dict[str, tuple[int, int]]:
+        app = ExplorerApp(SHORT)
+        async with app.run_test(size=first) as pilot:
+            await pilot.pause()
+            if then != first:
+                await pilot.resize_terminal(*then)
+                await pilot.pause()
+            return {str(panel.id): panel.size for panel in app.query(Panel) if panel.display}
+
+    assert await widths(before, (120, 40)) == await widths((120, 40), (120, 40))
 
 
 @pytest.mark.parametrize("size", [(60, 20), (80, 24), (120, 40), (250, 70)])
