@@ -91,7 +91,9 @@ def test_without_an_output_the_file_is_named_after_the_image(flowtui: Call, term
 
 
 def test_ctrl_c_ends_the_engine_too(terminal: Open, example: Example) -> None:
-    screen = terminal(COMMAND, "run", example.image, example.question, "--device", "cpu", "-o", "cancelled.pkl")
+    # Work for an hour, so that the keys cannot come too late.
+    long = ("--analysis", "cam", "--set", "cam.variant=smooth", "--set", "cam.copies=100000")
+    screen = terminal(COMMAND, "run", example.image, example.question, "--device", "cpu", "-o", "cancelled.pkl", *long)
     screen.wait_for(lambda text: "loading the model" in text)
     children = psutil.Process(screen.pid).children()
     assert children
