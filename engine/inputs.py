@@ -10,13 +10,15 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
+from transformers import PreTrainedConfig
 
 from flowtui.errors import ModelError, UnsupportedModelError, UsageError
 
+from .grids import LAYOUTS, Seen
 from .images import decode_image
 from .loaded import Loaded
 from .prompts import has_bos, prompt_text
-from .results import Answer, Prepared, Tokens
+from .results import Answer, Prepared, Span, Tokens
 from .spans import find_groups, find_spans
 from .spec import RunSpec
 
@@ -81,12 +83,8 @@ def prepare(loaded: Loaded, spec: RunSpec, answer: Answer | None = None) -> Inpu
     ids = model_inputs["input_ids"][0].cpu().numpy().astype(np.int64)
     image_positions = np.flatnonzero(ids[:start] == loaded.image_token_id)
     sizes = tuple((image.width, image.height) for image in images)
-    spans = find_spans(
-        image_positions,
-        sizes,
-        image_processor=getattr(loaded.processor, "image_processor", None),
-        seen_px=_seen_px(prompt, len(images)),
-        patch_px=_patch_px(loaded),
+    spans = _spans(
+        Seen(loaded.info.family, loaded.model.config, loaded.processor, prompt, ids[:start], image_positions, sizes)
     )
     user_start = _common_length(_tokenise(loaded, before_user), ids) if spec.grouping == "roles" else 0
     groups = find_groups(len(ids), image_positions, start, spec.grouping, user_start)
@@ -194,6 +192,20 @@ def _common_length(ids: list[int], full: NDArray[np.int64]) -> int:
     return int(differ[0]) if len(differ) else n
 
 
+def _spans(seen: Seen) -> tuple[Span, ...]:
+    """The family's own layout of the image tokens, or the one that fits most."""
+    layout = LAYOUTS.get(seen.family)
+    if layout is not None and len(seen.image_positions):
+        return layout(seen)
+    return find_spans(
+        seen.image_positions,
+        seen.image_sizes,
+        image_processor=getattr(seen.processor, "image_processor", None),
+        seen_px=_seen_px(seen.prompt, len(seen.image_sizes)),
+        patch_px=_patch_px(seen.config),
+    )
+
+
 def _seen_px(prompt: dict[str, Tensor], images: int) -> tuple[int, int] | None:
     """(width, height) of the processed images, where each is one rectangle."""
     pixels = prompt.get("pixel_values")
@@ -202,6 +214,6 @@ def _seen_px(prompt: dict[str, Tensor], images: int) -> tuple[int, int] | None:
     return int(pixels.shape[3]), int(pixels.shape[2])
 
 
-def _patch_px(loaded: Loaded) -> int | None:
-    size = getattr(getattr(loaded.model.config, "vision_config", None), "patch_size", None)
+def _patch_px(config: PreTrainedConfig) -> int | None:
+    size = getattr(getattr(config, "vision_config", None), "patch_size", None)
     return size if isinstance(size, int) else None

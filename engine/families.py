@@ -1,0 +1,55 @@
+"""The model families that are known: what their grids are, and which are refused and why. Torch-free.
+
+Nothing in the engine asks this table how to run a model: the decoder is found by its structure. It is what
+`flowtui models` and docs/models.md print, and where a refusal finds its words.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """One model family.
+
+    Attributes:
+        model_type: As transformers names it in a configuration.
+        title: As people name it.
+        grid: How its image tokens lie on the image, one sentence.
+        note: What else a user should know, or "".
+        refused: Why it cannot be taken apart, or "".
+    """
+
+    model_type: str
+    title: str
+    grid: str
+    note: str = ""
+    refused: str = ""
+
+
+FIXED: tuple[Family, ...] = (
+    Family("llava", "LLaVA-1.5 and the demo model", "One fixed grid per image (24 x 24 in LLaVA-1.5)."),
+)
+"""One grid of one size per image."""
+
+TILES: tuple[Family, ...] = ()
+"""Images cut into tiles, each with its grid."""
+
+DYNAMIC: tuple[Family, ...] = ()
+"""Grids that follow the image's size."""
+
+QUERIES: tuple[Family, ...] = ()
+"""Query tokens: no grid of their own."""
+
+REFUSED: tuple[Family, ...] = (
+    Family(
+        "mllama",
+        "Llama 3.2 Vision",
+        "None.",
+        refused="it feeds images through cross-attention layers, so no image token stands in the sequence",
+    ),
+)
+"""Known not to work, and why."""
+
+FAMILIES: dict[str, Family] = {f.model_type: f for f in (*FIXED, *TILES, *DYNAMIC, *QUERIES, *REFUSED)}
