@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..results import Span
+from flowtui.engine.results import Span
 
 
 @dataclass(frozen=True, slots=True)
