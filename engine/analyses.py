@@ -6,6 +6,7 @@ import gc
 import logging
 import re
 from collections.abc import Callable, Sequence
+from importlib import import_module
 
 import psutil
 import torch
@@ -17,7 +18,7 @@ from .failures import is_out_of_memory
 from .inputs import Inputs
 from .loaded import Loaded
 from .results import LayerResult
-from .spec import AttentionParameters, CamParameters, Parameters, TruncationParameters
+from .spec import ANALYSES, PARAMETERS, Parameters, TruncationParameters
 
 log = logging.getLogger(__name__)
 
@@ -87,20 +88,9 @@ def _run(
     on_layer: Callable[[LayerResult], None],
     check: Callable[[int, float], None],
 ) -> None:
-    # Imported here: an analysis that is not asked for costs no import, and cannot stand in another's way.
-    match parameters:
-        case AttentionParameters():
-            from . import attention
-
-            attention.run(loaded, inputs, parameters, layers, on_layer, check)
-        case CamParameters():
-            from . import cam
-
-            cam.run(loaded, inputs, parameters, layers, on_layer, check)
-        case TruncationParameters():
-            from . import truncation
-
-            truncation.run(loaded, inputs, parameters, layers, on_layer, check)
+    # By name: an analysis that is not asked for costs no import, and cannot stand in another's way.
+    name = next(name for name in ANALYSES if type(parameters) is PARAMETERS[name])
+    import_module(f".{name}", __package__).run(loaded, inputs, parameters, layers, on_layer, check)
 
 
 def _shortage(attempt: Callable[[], None], loaded: Loaded) -> str | None:

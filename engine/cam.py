@@ -55,7 +55,7 @@ def run(
         check: Called with (layer, fraction done) in the forward and before each backward pass; may raise to cancel.
 
     Raises:
-        UsageError: A layer out of range, or a smooth variant without copies or with negative noise.
+        UsageError: A layer out of range.
         UnsupportedModelError: The model has no such site, or no pixel values to put noise on.
         ModelError: The gradients overflow the model's number format.
     """
@@ -115,10 +115,6 @@ def _copies(inputs: Inputs, parameters: CamParameters) -> Sequence[Mapping[str, 
     pixels = inputs.model_inputs.get("pixel_values")
     if pixels is None:
         raise UnsupportedModelError("The model takes no pixel_values to put noise on.", "Use the variant paper.")
-    if parameters.copies < 1 or not parameters.noise >= 0:
-        raise UsageError(
-            f"The smooth variant needs copies >= 1 and noise >= 0, not {parameters.copies} and {parameters.noise}."
-        )
     generator = torch.Generator().manual_seed(parameters.seed)
 
     def noisy() -> Tensor:

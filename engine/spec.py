@@ -9,6 +9,7 @@ from flowtui.errors import UsageError
 
 AnalysisName = Literal["attention", "cam", "truncation"]
 ANALYSES: tuple[AnalysisName, ...] = get_args(AnalysisName)
+"""Each is a module of the engine by the same name, with one entry point `run`."""
 
 Grouping = Literal["paper", "roles"]
 AnswerRows = Literal["predict", "own"]
@@ -17,6 +18,9 @@ CamSite = Literal["post_attention", "input", "output", "value"]
 Strategy = Literal["all", "top-r", "random-r"]
 
 DEMO_MODEL = "demo"
+
+MAX_SEED = (1 << 63) - 1
+MAX_TOKENS = 1 << 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +97,16 @@ class CamParameters:
     noise: float = 0.1
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        _check_range("cam.copies", self.copies, 1, 1024)
+        _check_range("cam.noise", self.noise, 0, 100)
+        _check_range("cam.seed", self.seed, 0, MAX_SEED)
+
+
+@dataclass(frozen=True, slots=True)
+class SaliencyParameters:
+    """Parameters of the saliency flow: none yet."""
+
 
 @dataclass(frozen=True, slots=True)
 class TruncationParameters:
@@ -108,8 +122,66 @@ class TruncationParameters:
     r: int = 0
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        _check_range("truncation.r", self.r, 0, MAX_TOKENS)
+        _check_range("truncation.seed", self.seed, 0, MAX_SEED)
 
-Parameters = AttentionParameters | CamParameters | TruncationParameters
+
+@dataclass(frozen=True, slots=True)
+class LensParameters:
+    """Parameters of the logit lens.
+
+    Attributes:
+        top: How many of the likeliest tokens to keep at each answer row.
+        image: Also the likeliest token at every image token.
+    """
+
+    top: int = 5
+    image: bool = True
+
+    def __post_init__(self) -> None:
+        _check_range("lens.top", self.top, 1, 100)
+
+
+@dataclass(frozen=True, slots=True)
+class KnockoutParameters:
+    """Parameters of attention knockout.
+
+    Attributes:
+        window: Layers in which the connections are cut at once, centred on each layer and shorter at both ends.
+    """
+
+    window: int = 5
+
+    def __post_init__(self) -> None:
+        _check_range("knockout.window", self.window, 1, MAX_TOKENS)
+
+
+@dataclass(frozen=True, slots=True)
+class FaithfulnessParameters:
+    """Parameters of the insertion and deletion curves.
+
+    Attributes:
+        steps: Points of a curve after its first: image tokens are removed or added in this many equal parts.
+        site: Where the CAM that is judged takes its feature map.
+    """
+
+    steps: int = 8
+    site: CamSite = "post_attention"
+
+    def __post_init__(self) -> None:
+        _check_range("faithfulness.steps", self.steps, 1, 1024)
+
+
+Parameters = (
+    AttentionParameters
+    | CamParameters
+    | SaliencyParameters
+    | TruncationParameters
+    | LensParameters
+    | KnockoutParameters
+    | FaithfulnessParameters
+)
 
 PARAMETERS: dict[str, type[Parameters]] = {
     "attention": AttentionParameters,
@@ -140,6 +212,12 @@ def parameters_from_plain(analysis: str, values: dict[str, Any]) -> Parameters:
         if not choices and type(value) is not hints[name] and not (hints[name] is float and type(value) is int):
             raise UsageError(f"{analysis}.{name} must be a {hints[name].__name__}, not {value!r}.")
     return cls(**values)
+
+
+def _check_range(name: str, value: float, lowest: float, highest: float) -> None:
+    # Written so that NaN fails too.
+    if not lowest <= value <= highest:
+        raise UsageError(f"{name} cannot be {value!r}.", f"Use a number from {lowest} to {highest}.")
 
 
 def parameters_to_plain(parameters: Parameters) -> dict[str, Any]:

@@ -16,7 +16,8 @@ from flowtui.errors import ProtocolError, RunFileError, UsageError
 from .client import EngineClient, OnProgress, analysis_name
 from .pinned import load_pinned, prepare_pinned
 from .replies import Progress
-from .results import HEAVY, LayerResult, Run, check_layer
+from .results import LayerResult, Run
+from .shapes import HEAVY, check_layer
 from .spec import AnalysisName, AttentionParameters, Parameters, RunSpec, parameters_to_plain
 
 __all__ = ["Progress", "Request", "Update", "complete", "create_run"]
@@ -295,11 +296,10 @@ class _Completion:
     def _key(self, plan: _Plan, layer: int) -> str:
         """The layer's name in the cache; -1 names the whole analysis."""
         run = self.run
-        extra: dict[str, Any] = {}
-        if plan.request.analysis == "attention":
-            extra = {"groups": run.tokens.group.tobytes()}
-        elif plan.request.analysis == "truncation":
-            extra = {"max_new_tokens": run.spec.max_new_tokens, "stopped": run.answer.stopped}
+        # All but the cut of every token follow from the ids; grouping by roles or by the paper's rule does not.
+        extra: dict[str, Any] = {"groups": run.tokens.group.tobytes()}
+        if plan.request.analysis == "truncation":
+            extra |= {"max_new_tokens": run.spec.max_new_tokens, "stopped": run.answer.stopped}
         return layer_key(
             fingerprint=run.model.fingerprint,
             processor="",  # the fingerprint covers the processor's files

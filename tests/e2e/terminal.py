@@ -61,6 +61,10 @@ class Terminal:
         end = time.monotonic() + timeout_s
         while self._read(max(0.0, end - time.monotonic())):
             assert time.monotonic() < end, f"the program did not end; the screen shows:\n{self.text}"
+        # The terminal's end comes a moment before the program's own; closing now would hang up on it.
+        while self._child.isalive():
+            assert time.monotonic() < end, f"the program left its terminal but did not end; it showed:\n{self.text}"
+            time.sleep(0.01)
         self._child.close()
         return self._child.exitstatus if self._child.exitstatus is not None else -(self._child.signalstatus or 0)
 

@@ -11,7 +11,8 @@ from transformers import LlavaForConditionalGeneration
 from flowtui.engine import attention, rows
 from flowtui.engine.inputs import Inputs, prepare
 from flowtui.engine.loaded import Loaded
-from flowtui.engine.results import GROUPS, LayerResult, Run, check_layer
+from flowtui.engine.results import GROUPS, LayerResult, Run
+from flowtui.engine.shapes import check_layer
 from flowtui.engine.spec import AttentionParameters, RunSpec
 from flowtui.errors import CancelledError
 from tests.engine.tiny import QUESTION

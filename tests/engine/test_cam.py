@@ -359,14 +359,6 @@ def test_a_model_without_the_site_is_refused(tiny_llava: Loaded, tiny_inputs: In
     assert "fused_qkv" in error.value.hint
 
 
-@pytest.mark.parametrize(("copies", "noise"), [(0, 0.1), (2, -1.0), (2, float("nan"))])
-def test_smooth_parameters_that_cannot_be_meant(
-    tiny_llava: Loaded, tiny_inputs: Inputs, copies: int, noise: float
-) -> None:
-    with pytest.raises(UsageError, match="smooth"):
-        compute(tiny_llava, tiny_inputs, CamParameters(variant="smooth", copies=copies, noise=noise))
-
-
 def test_noise_needs_pixels(tiny_llava: Loaded, tiny_inputs: Inputs) -> None:
     without = {k: v for k, v in tiny_inputs.model_inputs.items() if k != "pixel_values"}
     with pytest.raises(UnsupportedModelError, match="pixel_values"):

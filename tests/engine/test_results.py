@@ -22,10 +22,10 @@ from flowtui.engine.results import (
     Run,
     Span,
     Tokens,
-    check_layer,
     prepared_from_plain,
     prepared_to_plain,
 )
+from flowtui.engine.shapes import check_layer
 from flowtui.engine.spec import CamParameters, parameters_to_plain
 from flowtui.errors import RunFileError, UsageError
 from tests.factories import random_run

@@ -106,3 +106,19 @@ def test_a_whole_number_is_a_fine_noise() -> None:
     parameters = parameters_from_plain("cam", {"noise": 1})
     assert isinstance(parameters, CamParameters)
     assert parameters.noise == 1.0
+
+
+@pytest.mark.parametrize(
+    ("analysis", "name", "value"),
+    [
+        ("cam", "copies", 0),
+        ("cam", "noise", -1.0),
+        ("cam", "noise", float("nan")),
+        ("cam", "seed", -1),
+        ("truncation", "r", -1),
+        ("truncation", "seed", 1 << 64),
+    ],
+)
+def test_a_parameter_out_of_its_range_is_refused(analysis: str, name: str, value: float) -> None:
+    with pytest.raises(UsageError, match=rf"{analysis}\.{name} cannot be"):
+        parameters_from_plain(analysis, {name: value})
