@@ -48,14 +48,14 @@ def build_tokenizer(
         tokenizer.post_processor = processors.TemplateProcessing(
             single=f"{bos} $A", pair=f"{bos} $A {bos} $B", special_tokens=[(bos, vocabulary[bos])]
         )
-    standard = (pad, bos, eos, "<unk>", *named.values())
+    # Here, not as an argument below: beside `extra_special_tokens` the wrapper forgets the additional ones.
+    tokenizer.add_special_tokens(marks)
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         bos_token=bos,
         eos_token=eos,
         unk_token="<unk>",
         pad_token=pad,
-        additional_special_tokens=[t for t in marks if t not in standard],
         extra_special_tokens=named,
         model_max_length=100_000,
         clean_up_tokenization_spaces=False,
