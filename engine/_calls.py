@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,13 @@ from torch import Tensor, nn
 from flowtui.errors import UnsupportedModelError
 
 from .loaded import Loaded
+
+
+class Cache(Protocol):
+    """What a layer needs of transformers' cache."""
+
+    def update(self, keys: Tensor, values: Tensor, *_: object, **__: object) -> tuple[Tensor, Tensor]:
+        """Takes a layer's new keys and values and returns all that its queries may see."""
 
 
 class KeyValues:
@@ -150,7 +157,7 @@ def check_layers(loaded: Loaded) -> None:
             )
 
 
-def call_layer(layer: nn.Module, hidden: Tensor, kwargs: dict[str, Any], cache: KeyValues) -> Tensor:
+def call_layer(layer: nn.Module, hidden: Tensor, kwargs: dict[str, Any], cache: Cache) -> Tensor:
     """Runs one layer: residual stream in, residual stream out, both [B S d]."""
     output = layer(hidden, past_key_values=cache, **kwargs)
     return output if isinstance(output, Tensor) else output[0]

@@ -17,8 +17,10 @@ from torch import Tensor, nn
 
 from flowtui.errors import UnsupportedModelError
 
-from ._calls import KeyValues, LayerCall, additive, call_layer
-from ._walk import Recording, Walk, head
+from ._calls import LayerCall, additive, call_layer
+from ._logits import head
+from ._record import Recording
+from ._walk import Walk
 from .inputs import Inputs
 from .loaded import Loaded
 
@@ -84,8 +86,9 @@ class Future:
         """Asks the decoder itself, with layers that do nothing.
 
         Raises:
-            UnsupportedModelError: The decoder does something to its token embeddings before the first layer.
+            UnsupportedModelError: What enters the first layer is not a matter of the token and its position alone.
         """
+        self.loaded = loaded
         length = max(inputs.length, inputs.prompt_length + inputs.max_new_tokens)
         ids = torch.full((1, length), int(inputs.model_inputs["input_ids"][0, -1]), device=loaded.device)
         embeddings = loaded.model.get_input_embeddings()(ids)
@@ -101,14 +104,51 @@ class Future:
 
             return forward
 
+        self.position_ids = _extend(recording.position_ids, length)
         with ExitStack() as undo:
             for layer in loaded.layers:
-                undo.callback(_restore, layer, layer.__dict__.get("forward"))
-                layer.__dict__["forward"] = stub(layer)
-            positions = _extend(recording.position_ids, length)
-            loaded.decoder(inputs_embeds=embeddings, position_ids=positions, use_cache=False)
-        if not torch.equal(entered[0], embeddings):
-            raise UnsupportedModelError(f"The {loaded.info.family} decoder changes token embeddings before its layers.")
+                _replace(undo, layer, stub(layer))
+            loaded.decoder(inputs_embeds=embeddings, position_ids=self.position_ids, use_cache=False)
+        self.plain = torch.equal(entered[0], embeddings)
+        if not self.plain:
+            last = torch.tensor([length - 1], device=loaded.device)
+            alone, beside = self.enter(ids[:, -1:], last)[0, 0], entered[0][0, -1]
+            if not torch.allclose(alone, beside, rtol=1e-4, atol=1e-4 * float(beside.abs().max())):
+                raise UnsupportedModelError(
+                    f"The {loaded.info.family} decoder mixes token embeddings before its first layer."
+                )
+
+    def enter(self, ids: Tensor, positions: Tensor) -> Tensor:
+        """What enters the first layer: ids [B 1] of the tokens at `positions` [B] -> [B 1 d]."""
+        embeddings: Tensor = self.loaded.model.get_input_embeddings()(ids)
+        if self.plain:
+            return embeddings
+        # Some decoders add a learnt position or scale the embedding: theirs to do, up to the first layer.
+        table = self.position_ids
+        chosen = positions[:, None] if table is None else table.squeeze(-2)[..., positions][..., None]
+        layer, entered = self.loaded.layers[0], []
+
+        def stop(*args: Any, **kwargs: Any) -> Any:
+            entered.append(LayerCall.of(layer, args, kwargs)[0])
+            raise _Entered
+
+        with ExitStack() as undo:
+            _replace(undo, layer, stop)
+            try:
+                self.loaded.decoder(inputs_embeds=embeddings, position_ids=chosen, use_cache=False)
+            except _Entered:
+                pass
+        return entered[0]
+
+
+class _Entered(Exception):  # noqa: N818 - nothing went wrong
+    """Ends a pass at the first layer."""
+
+
+def _replace(undo: ExitStack, layer: nn.Module, forward: Callable[..., Any]) -> None:
+    """Gives a layer another forward until `undo` closes."""
+    undo.callback(_restore, layer, layer.__dict__.get("forward"))
+    layer.__dict__["forward"] = forward
 
 
 def _restore(layer: nn.Module, forward: object) -> None:
@@ -158,7 +198,11 @@ def decode(
 
 
 class _State:
-    """The open branches, ascending in K, and what each layer has made for them so far."""
+    """The open branches, and what each layer has made for them so far.
+
+    All branches go through a layer in one row: a query of each, over the keys of all, with a mask that shows each query
+    its own. So the full run's keys and values are not copied for every branch, and no layer runs twice in a step.
+    """
 
     def __init__(
         self,
@@ -169,70 +213,85 @@ class _State:
         future: Future,
         branches: list[Branch],
     ) -> None:
-        self.loaded, self.recording, self.walk, self.future = loaded, recording, walk, future
+        self.loaded, self.future = loaded, future
         self.branches = branches
-        self.everything = torch.arange(inputs.length, device=loaded.device)[None]
+        self.number = torch.arange(len(branches), device=loaded.device)
         # Keys at or after this position belong to the reference's continuation, which the branch has left.
         self.left_at = torch.tensor([inputs.prompt_length + b.start for b in branches], device=loaded.device)
+        self.ks = torch.tensor([b.k for b in branches], device=loaded.device)
+        self.owner = self.number[:0]
+        self.made_at = self.left_at[:0]
+        room = len(branches) * (inputs.max_new_tokens - min(len(b.ids) for b in branches))
+        self.past = [_Past(recording, walk, index, self, room) for index in range(len(loaded.layers))]
         self.steps = 0
-        self.made: list[tuple[Tensor, Tensor] | None] = [None] * len(loaded.layers)
 
     def keep(self, rows: list[int]) -> None:
-        """Drops the branches that are done."""
+        """Drops the branches that are done; what was made for them stays, unseen."""
         if len(rows) == len(self.branches):
             return
         self.branches = [self.branches[i] for i in rows]
         index = torch.tensor(rows, dtype=torch.long, device=self.left_at.device)
-        self.left_at = self.left_at[index]
-        self.made = [None if kv is None else (kv[0][index], kv[1][index]) for kv in self.made]
+        self.number, self.left_at, self.ks = self.number[index], self.left_at[index], self.ks[index]
+        for past in self.past:
+            past.seen = past.seen[index]
 
     def step(self) -> Tensor:
         """Feeds each branch its last token and returns the next: [B] int64."""
-        last = torch.tensor([[b.ids[-1]] for b in self.branches], device=self.left_at.device)
+        last = torch.tensor([[b.ids[-1] for b in self.branches]], device=self.left_at.device)
         hidden = self.loaded.model.get_input_embeddings()(last)
-        for index in range(len(self.loaded.layers)):
-            blind = sum(b.k <= index for b in self.branches)
-            parts, made = [], []
-            for rows, seeing in ((slice(0, blind), False), (slice(blind, None), True)):
-                if len(self.branches[rows]):
-                    output, new = self._layer(index, rows, hidden[rows], seeing=seeing)
-                    parts.append(output)
-                    made.append(new)
-            hidden = torch.cat(parts)
-            new = torch.cat([m[0] for m in made]), torch.cat([m[1] for m in made])
-            old = self.made[index]
-            self.made[index] = new if old is None else (torch.cat([old[0], new[0]], 2), torch.cat([old[1], new[1]], 2))
+        queries = (self.left_at + self.steps)[None]
+        self.owner = torch.cat([self.owner, self.number])
+        self.made_at = torch.cat([self.made_at, queries[0]])
+        own = self.owner == self.number[:, None]
+        for layer, call, past in zip(self.loaded.layers, self.future.calls, self.past, strict=True):
+            there = torch.cat([past.seen, own], 1)[None, None]
+            allowed = call.allowed(queries, torch.cat([past.positions, self.made_at])[None])
+            # No mask means causal: every earlier token is seen, and nothing later is here.
+            mask = additive(there if allowed is None else allowed, hidden.dtype)
+            kwargs = call.at(queries)
+            kwargs["attention_mask"] = mask.masked_fill(~there, torch.finfo(hidden.dtype).min)
+            hidden = call_layer(layer, hidden, kwargs, past)
         self.steps += 1
-        return head(self.loaded, hidden[:, 0]).argmax(-1)
+        return head(self.loaded, hidden[0]).argmax(-1)
 
-    def _layer(self, index: int, rows: slice, hidden: Tensor, *, seeing: bool) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """One layer for branches that all see the image there, or all do not."""
-        keys, values, positions = self._past(index, rows, seeing=seeing)
-        left_at = self.left_at[rows, None]
-        queries = left_at + self.steps
-        own = left_at + torch.arange(self.steps + 1, device=left_at.device)
-        positions = positions.expand(len(left_at), -1)
-        old = self.made[index]
-        if old is not None:
-            keys, values = torch.cat([keys, old[0][rows]], 2), torch.cat([values, old[1][rows]], 2)
-        call, cache = self.future.calls[index], KeyValues((keys, values))
-        kwargs = call.at(queries)
-        there = torch.cat([positions < left_at, torch.ones_like(own, dtype=torch.bool)], 1)[:, None, None]
-        seen = call.allowed(queries, torch.cat([positions, own], 1))
-        # No mask means causal: every earlier token is seen, and nothing later is here.
-        mask = additive(there if seen is None else seen, hidden.dtype)
-        kwargs["attention_mask"] = mask.masked_fill(~there, torch.finfo(hidden.dtype).min)
-        output = call_layer(self.loaded.layers[index], hidden, kwargs, cache)
-        return output, cache.stored()
 
-    def _past(self, index: int, rows: slice, *, seeing: bool) -> tuple[Tensor, Tensor, Tensor]:
-        """Recorded keys, values [b kv_heads P head_dim] and their positions [1|b P]."""
-        count = len(self.branches[rows])
-        if seeing:
-            keys, values = self.recording.caches[index].stored()
-            return keys.expand(count, -1, -1, -1), values.expand(count, -1, -1, -1), self.everything
-        assert self.walk is not None  # a branch below L comes from a walk
-        chosen = torch.tensor([self.walk.ks.index(b.k) for b in self.branches[rows]], device=self.left_at.device)
-        keys, values = self.walk.caches[index].stored()
-        positions = self.walk.positions if len(self.walk.positions) == 1 else self.walk.positions[chosen]
-        return keys[chosen], values[chosen], positions
+class _Past:
+    """One layer's keys and values for all branches: the full run's, the walk's, then those made since.
+
+    Stands in for transformers' cache in the layer's call.
+
+    Attributes:
+        positions: Original positions of what was there before decoding: [P].
+        seen: Which of that each branch sees: [B P] bool.
+    """
+
+    def __init__(self, recording: Recording, walk: Walk | None, index: int, state: _State, room: int) -> None:
+        keys, values = recording.caches[index].stored()
+        positions = torch.arange(keys.shape[2], device=keys.device)
+        blind = state.ks <= index
+        seen = (positions < state.left_at[:, None]).expand(len(state.ks), -1)
+        if walk is not None and bool(blind.any()):
+            # From its K on a branch has the fixed tokens of the full run, and its lane's own instead of the others.
+            is_fixed = torch.zeros_like(positions, dtype=torch.bool)
+            is_fixed[walk.fixed] = True
+            seen = seen & (is_fixed | ~blind[:, None])
+            lanes = [walk.starts.index(int(k)) for k in state.ks[blind]]
+            own = walk.positions.expand(len(walk.starts), -1)[lanes]
+            lane_keys, lane_values = walk.caches[index].stored()
+            keys = torch.cat([keys, lane_keys[lanes].transpose(0, 1).flatten(1, 2)[None]], 2)
+            values = torch.cat([values, lane_values[lanes].transpose(0, 1).flatten(1, 2)[None]], 2)
+            owner = state.number[blind].repeat_interleave(own.shape[1])
+            own = own.flatten()
+            seen = torch.cat([seen, (owner == state.number[:, None]) & (own < state.left_at[:, None])], 1)
+            positions = torch.cat([positions, own])
+        self.positions, self.seen, self.filled = positions, seen, keys.shape[2]
+        # Room for all that will be made, so that no step copies what is there.
+        self.keys = torch.cat([keys, keys.new_empty(1, keys.shape[1], room, keys.shape[3])], 2)
+        self.values = torch.cat([values, values.new_empty(1, values.shape[1], room, values.shape[3])], 2)
+
+    def update(self, keys: Tensor, values: Tensor, *_: object, **__: object) -> tuple[Tensor, Tensor]:
+        """Adds the new keys and values and returns all that the queries may see."""
+        start, self.filled = self.filled, self.filled + keys.shape[2]
+        self.keys[:, :, start : self.filled] = keys
+        self.values[:, :, start : self.filled] = values
+        return self.keys[:, :, : self.filled], self.values[:, :, : self.filled]

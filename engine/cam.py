@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from flowtui.errors import ModelError, UnsupportedModelError, UsageError
 
-from ._walk import at_least_float32, run_model
+from ._logits import at_least_float32, run_model
 from .inputs import Inputs
 from .loaded import Loaded
 from .results import LayerResult
@@ -29,8 +29,8 @@ CODE_THRESHOLD = 0.5
 
 # The norm that feeds the feed-forward block: Gemma's "post attention norm" comes before the residual is added.
 SITES: dict[CamSite, tuple[str, ...]] = {
-    "post_attention": ("pre_feedforward_layernorm", "post_attention_layernorm"),
-    "input": ("input_layernorm",),
+    "post_attention": ("pre_feedforward_layernorm", "post_attention_layernorm", "final_layer_norm"),
+    "input": ("input_layernorm", "self_attn_layer_norm"),
     "output": ("",),
     "value": ("v_proj",),
 }

@@ -28,7 +28,9 @@ from torch import Tensor
 from flowtui.errors import UsageError
 
 from ._decode import Branch, decode, find_branch
-from ._walk import Recording, head, record, walk
+from ._logits import head
+from ._record import Recording, record
+from ._walk import Lane, walk
 from .budget import rows_per_chunk
 from .inputs import Inputs, decode_answer
 from .loaded import Loaded
@@ -76,10 +78,11 @@ def run(
     chunks = list(_chunks(loaded, below, kept.size))
     progress = _Progress(check, count, chunks)
     with kept.watching(below):
-        recording = record(loaded, inputs, below, kept.positions, kept.candidates, progress.layer)
+        recording = record(loaded, inputs, below, kept.positions, progress.layer)
     full = _Reference(loaded, inputs, recording)
+    fixed = kept.unmoved(recording)
     for chunk in chunks:
-        walked = walk(loaded, recording, chunk, progress.layer)
+        walked = walk(loaded, recording, [_lane(recording, k, fixed) for k in chunk], fixed, progress.layer, keep=True)
         rows = [full.compare(k, head(loaded, walked.rows(i, recording.rows))) for i, k in enumerate(chunk)]
         # The full model's own greedy answer, where it is still to be found, is one more row of the first batch.
         branches = [full.branch, *(row.branch for row in rows)]
@@ -106,7 +109,6 @@ class _Kept:
 
     Attributes:
         size: How many.
-        candidates: Positions that remain at some K: [C].
     """
 
     def __init__(self, loaded: Loaded, inputs: Inputs, parameters: TruncationParameters) -> None:
@@ -125,7 +127,6 @@ class _Kept:
                 "Put the question after the image.",
             )
         self.size = len(self.text) + self.r
-        self.candidates = everything if self.r else self.text
         self.drawn = self.image[:0]
         if parameters.strategy == "random-r":
             order = torch.randperm(n, generator=torch.Generator().manual_seed(parameters.seed))
@@ -149,6 +150,18 @@ class _Kept:
             order = self.ranking[max(k - 1, 0)].argsort(descending=True, stable=True)
             chosen = self.image[order[: self.r]]
         return torch.cat([self.text, chosen]).sort().values
+
+    def unmoved(self, recording: Recording) -> Tensor:
+        """Positions that no cut of the image can reach, such as the text before it: [C]."""
+        touched = torch.zeros(recording.calls[0].length, dtype=torch.bool, device=self.image.device)
+        touched[self.image] = True
+        return (~recording.changed_by(touched)).nonzero()[:, 0]
+
+
+def _lane(recording: Recording, k: int, fixed: Tensor) -> Lane:
+    """The run that is cut at K: what differs from the full run."""
+    moves = ~torch.isin(recording.positions[k], fixed)
+    return Lane(k, recording.positions[k][moves], recording.entering[k][moves])
 
 
 class _Progress:

@@ -265,9 +265,9 @@ def test_small_chunks_change_nothing(
     batches: list[int] = []
     real = truncation.walk
 
-    def counted(a: object, b: object, ks: list[int], c: object) -> object:
-        batches.append(len(ks))
-        return real(a, b, ks, c)  # type: ignore[arg-type]
+    def counted(a: object, b: object, lanes: list[object], *others: object, **named: object) -> object:
+        batches.append(len(lanes))
+        return real(a, b, lanes, *others, **named)  # type: ignore[arg-type]
 
     monkeypatch.setattr(truncation, "walk", counted)
     monkeypatch.setattr(truncation, "rows_per_chunk", lambda row_bytes: 3)
