@@ -12,7 +12,6 @@ from safetensors import SafetensorError
 from transformers import (
     AutoConfig,
     AutoModelForImageTextToText,
-    AutoProcessor,
     GenerationConfig,
     PreTrainedConfig,
     PreTrainedModel,
@@ -26,6 +25,7 @@ from flowtui.errors import ModelError, UsageError
 from .failures import is_out_of_memory
 from .loaded import Loaded
 from .place import fingerprint, resolve_model
+from .processors import load_processor
 from .results import ModelInfo
 from .selftest import self_test
 from .structure import Decoder, find_decoder
@@ -69,7 +69,7 @@ def load_model(
     try:
         config = AutoConfig.from_pretrained(place, **common)
         kind = _choose_dtype(dtype, target, config)
-        processor: ProcessorMixin = cast(Any, AutoProcessor).from_pretrained(place, **common)
+        processor = load_processor(place, **common)
         model, report = cast(Any, AutoModelForImageTextToText).from_pretrained(
             place, config=config, dtype=kind, output_loading_info=True, **common
         )
