@@ -149,7 +149,8 @@ def _maps(
             hooks.callback(site.register_forward_hook(capture).remove)
         logits = run_model(loaded, model_inputs, inputs.answer_rows)
     target = logits.gather(-1, inputs.answer_ids[:, None])[:, 0]
-    features = [a.detach()[0, inputs.image_positions] for a in captured]
+    # [1 N C], or [N C] where a layer flattens batch and tokens (OPT): of a batch of one that is the same.
+    features = [_rows(a.detach(), inputs.image_positions) for a in captured]
     # A sum's gradient is the sum of the gradients: next to one map per token, the map of all costs no pass of its own.
     per_token = parameters.per_token and len(target) > 0
     parts = list(target) if per_token else [target.sum()]
@@ -159,7 +160,7 @@ def _maps(
     for i, part in enumerate(parts):
         check(last, 0.5 + 0.5 * i / len(parts))
         gradients = [
-            at_least_float32(g[0, inputs.image_positions])
+            at_least_float32(_rows(g, inputs.image_positions))
             for g in torch.autograd.grad(part, captured, retain_graph=i + 1 < len(parts), materialize_grads=True)
         ]
         _check_finite(loaded, gradients)
@@ -169,6 +170,10 @@ def _maps(
         all_tokens = [weigh(a, g, parameters.variant) for a, g in zip(features, whole, strict=True)]
         heat.insert(0, torch.stack(all_tokens))
     return torch.stack(heat)
+
+
+def _rows(tensor: Tensor, positions: Tensor) -> Tensor:
+    return tensor.flatten(0, -2)[positions]
 
 
 def _check_finite(loaded: Loaded, gradients: Sequence[Tensor]) -> None:

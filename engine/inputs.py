@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 from transformers import PreTrainedConfig
+from transformers.utils import ModelOutput
 
 from flowtui.errors import ModelError, UnsupportedModelError, UsageError
 
@@ -22,8 +24,8 @@ from .results import Answer, Prepared, Span, Tokens
 from .spans import find_groups, find_spans
 from .spec import RunSpec
 
-PADDING = {"attention_mask": 1, "token_type_ids": 0, "mm_token_type_ids": 0}
-"""What the answer's tokens get in inputs that hold one value per token."""
+UNUSED = ("labels",)
+"""What a processor may give that is for training alone."""
 
 
 @dataclass(slots=True)
@@ -74,18 +76,20 @@ def prepare(loaded: Loaded, spec: RunSpec, answer: Answer | None = None) -> Inpu
     text, before_user = prompt_text(loaded, spec)
     prompt = _process(loaded, text, images)
     start = prompt["input_ids"].shape[1]
+    prompt_ids = prompt["input_ids"][0].cpu().numpy().astype(np.int64)
+    image_positions = np.flatnonzero(prompt_ids == loaded.image_token_id)
+    sizes = tuple((image.width, image.height) for image in images)
+    # Before an answer is decoded: a layout knows what the family cannot take.
+    spans = _spans(
+        Seen(loaded.info.family, loaded.model.config, loaded.processor, prompt, prompt_ids, image_positions, sizes)
+    )
     if answer is None:
         answer = _given(loaded, spec.answer, prompt) if spec.answer is not None else _greedy(loaded, spec, prompt)
     elif not answer.ids or not all(0 <= i < _vocabulary(loaded) for i in answer.ids):
         raise UsageError("The run's answer has tokens that this model does not know.", "Was the run made with it?")
     _check_length(loaded, start + len(answer.ids))
-    model_inputs = _with_answer(prompt, answer.ids)
+    model_inputs = _with_answer(loaded, prompt, answer.ids)
     ids = model_inputs["input_ids"][0].cpu().numpy().astype(np.int64)
-    image_positions = np.flatnonzero(ids[:start] == loaded.image_token_id)
-    sizes = tuple((image.width, image.height) for image in images)
-    spans = _spans(
-        Seen(loaded.info.family, loaded.model.config, loaded.processor, prompt, ids[:start], image_positions, sizes)
-    )
     user_start = _common_length(_tokenise(loaded, before_user), ids) if spec.grouping == "roles" else 0
     groups = find_groups(len(ids), image_positions, start, spec.grouping, user_start)
     tokens = Tokens(ids, _pieces(loaded, ids), groups, spans, start)
@@ -116,27 +120,30 @@ def _process(loaded: Loaded, prompt: str, images: list[Image.Image]) -> dict[str
     # A template that writes the begin token itself must not get a second one.
     extra = {"add_special_tokens": False} if has_bos(loaded, prompt) else {}
     try:
-        batch: dict[str, Any] = dict(loaded.processor(images=images, text=prompt, return_tensors="pt", **extra))
+        with warnings.catch_warnings():
+            # What libraries tell each other about their next versions.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            batch: dict[str, Any] = dict(loaded.processor(images=images, text=prompt, return_tensors="pt", **extra))
     except (ValueError, TypeError, KeyError, IndexError, RuntimeError) as error:
         raise ModelError(f"The model's processor cannot make inputs of this prompt: {error}") from error
-    tensors = {name: value for name, value in batch.items() if isinstance(value, Tensor)}
+    tensors = {name: value for name, value in batch.items() if isinstance(value, Tensor) and name not in UNUSED}
     return {k: v.to(loaded.device, loaded.dtype if v.is_floating_point() else None) for k, v in tensors.items()}
 
 
-def _with_answer(prompt: dict[str, Tensor], answer: tuple[int, ...]) -> dict[str, Tensor]:
+def _with_answer(loaded: Loaded, prompt: dict[str, Tensor], answer: tuple[int, ...]) -> dict[str, Tensor]:
     """The prompt's inputs with the answer's tokens behind them."""
     ids = prompt["input_ids"]
-    inputs = {}
-    for name, value in prompt.items():
-        if name == "input_ids":
-            inputs[name] = torch.cat((ids, ids.new_tensor(answer)[None]), 1)
-        elif name in PADDING:
-            inputs[name] = torch.cat((value, value.new_full((*value.shape[:-1], len(answer)), PADDING[name])), -1)
-        elif value.shape == ids.shape:
+    # What stands beside every token (masks, kinds) goes on as the model itself lets it go on when it generates:
+    # PaliGemma's answer is the causal suffix of a prefix that is read in both directions, others repeat the last kind.
+    beside = {name: value for name, value in prompt.items() if name != "input_ids" and value.shape == ids.shape}
+    grown = dict(beside)
+    for _ in answer:
+        grown = cast(Any, loaded.model)._update_model_kwargs_for_generation(ModelOutput(), grown)
+    for name in beside:
+        if grown[name].shape[-1] != ids.shape[-1] + len(answer):
             raise UnsupportedModelError(f"The processor gives {name} for every token; for an answer's it is not known.")
-        else:
-            inputs[name] = value
-    return inputs
+    answered = torch.cat((ids, ids.new_tensor(answer)[None]), 1)
+    return {**prompt, **{name: grown[name] for name in beside}, "input_ids": answered}
 
 
 def _given(loaded: Loaded, text: str, prompt: dict[str, Tensor]) -> Answer:
@@ -147,7 +154,7 @@ def _given(loaded: Loaded, text: str, prompt: dict[str, Tensor]) -> Answer:
     if not text.strip() or not ids:
         raise UsageError("The given answer is empty.", "Give a word or more, or leave it out to let the model answer.")
     _check_length(loaded, prompt["input_ids"].shape[1] + len(ids))
-    stopped = int(loaded.last_logits(_with_answer(prompt, tuple(ids))).argmax()) in loaded.stop_ids
+    stopped = int(loaded.last_logits(_with_answer(loaded, prompt, tuple(ids))).argmax()) in loaded.stop_ids
     return Answer(tuple(ids), decode_answer(loaded, ids), _pieces(loaded, tuple(ids)), given=True, stopped=stopped)
 
 

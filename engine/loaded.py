@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from inspect import signature
 from typing import Any, cast
@@ -71,11 +72,10 @@ class Loaded:
 
         The image placeholder is never an answer: the next forward pass would look for its pixels and fail.
         """
-        made: Tensor = cast(Any, self.model).generate(
-            **model_inputs,
-            do_sample=False,
-            num_beams=1,
-            max_new_tokens=max_new_tokens,
-            suppress_tokens=[self.image_token_id],
+        config = copy.deepcopy(cast(Any, self.model).generation_config)
+        config.update(
+            do_sample=False, num_beams=1, max_new_tokens=max_new_tokens, suppress_tokens=[self.image_token_id]
         )
+        # As a whole: some families hand their arguments on to a language model with settings of its own.
+        made: Tensor = cast(Any, self.model).generate(**model_inputs, generation_config=config)
         return made

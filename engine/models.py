@@ -26,6 +26,7 @@ from .failures import is_out_of_memory
 from .loaded import Loaded
 from .place import fingerprint, resolve_model
 from .processors import load_processor
+from .repairs import mend
 from .results import ModelInfo
 from .selftest import self_test
 from .structure import Decoder, find_decoder
@@ -69,7 +70,7 @@ def load_model(
     try:
         config = AutoConfig.from_pretrained(place, **common)
         kind = _choose_dtype(dtype, target, config)
-        processor = load_processor(place, **common)
+        processor = mend(load_processor(place, **common))
         model, report = cast(Any, AutoModelForImageTextToText).from_pretrained(
             place, config=config, dtype=kind, output_loading_info=True, **common
         )

@@ -11,9 +11,16 @@ from flowtui.errors import ModelError, UsageError
 from .loaded import Loaded
 from .spec import RunSpec
 
-FALLBACK_SYSTEM = "{system} "
-FALLBACK_PROMPT = "USER: {images}\n{question} ASSISTANT:"
-"""The prompt for processors without a chat template: LLaVA-1.5's own (Vicuna)."""
+VICUNA = "{bos}{system}USER: {images}\n{question} ASSISTANT:"
+PLAIN = {
+    "blip-2": "{system}Question: {question} Answer:",
+    "fuyu": "{system}{question}\n",
+    "instructblip": "{system}{question}",
+    "paligemma": "{images}{system}{question}",
+}
+"""The prompt of families whose processors have no chat template, as their authors give it; `VICUNA` (LLaVA-1.5) for all
+others. Where {images} is missing the processor puts the image in front of the text by itself; where {bos} is missing it
+or the tokenizer writes the begin token."""
 
 Messages = list[dict[str, Any]]
 
@@ -41,10 +48,15 @@ def prompt_text(loaded: Loaded, spec: RunSpec) -> tuple[str, str]:
                     "Leave it out.",
                 )
     if not getattr(loaded.processor, "chat_template", None):
-        start = (tokenizer.bos_token or "") + (FALLBACK_SYSTEM.format(system=spec.system) if spec.system else "")
+        form = PLAIN.get(loaded.info.family, VICUNA)
         marker = str(getattr(loaded.processor, "image_token", None) or min(placeholders))
-        images = "\n".join([marker] * len(spec.images))
-        return start + FALLBACK_PROMPT.format(images=images, question=spec.question), start
+        parts = {
+            "bos": tokenizer.bos_token or "",
+            "system": f"{spec.system} " if spec.system else "",
+            "images": ("\n" if "{images}\n" in form else "").join([marker] * len(spec.images)),
+        }
+        before = form[: form.index("{system}") + len("{system}")]
+        return form.format(**parts, question=spec.question), before.format(**parts)
     user = [*({"type": "image"} for _ in spec.images), {"type": "text", "text": spec.question}]
     system = [] if spec.system is None else [_turn("system", [{"type": "text", "text": spec.system}])]
     prompt = _render(loaded, [*system, _turn("user", user)])

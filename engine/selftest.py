@@ -7,11 +7,12 @@ A short text goes through the model twice: with transformers' own eager attentio
 from __future__ import annotations
 
 from collections.abc import Callable
-from inspect import signature
+from inspect import Parameter, signature
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 
 from flowtui.errors import UnsupportedModelError
 
@@ -63,6 +64,22 @@ def self_test(loaded: Loaded) -> float:
     return error
 
 
+def _text_model(loaded: Loaded) -> PreTrainedModel:
+    """What a text alone can go through: the whole model, or its language model where the whole needs an image.
+
+    Such a model (BLIP-2, InstructBLIP) leaves masks and positions to its language model, so nothing is left out.
+    """
+    pixels = signature(loaded.model.forward).parameters.get("pixel_values")
+    if pixels is None or pixels.default is not Parameter.empty:
+        return loaded.model
+    holders = [
+        m
+        for m in loaded.model.modules()
+        if isinstance(m, PreTrainedModel) and {loaded.decoder, loaded.lm_head} <= set(m.modules())
+    ]
+    return min(holders, key=lambda m: sum(1 for _ in m.modules()))
+
+
 def _short_text(loaded: Loaded) -> dict[str, Tensor]:
     """Ids spread over the vocabulary, special tokens left out: [1 LENGTH]."""
     tokenizer = loaded.processor.tokenizer
@@ -72,7 +89,7 @@ def _short_text(loaded: Loaded) -> dict[str, Tensor]:
     ids = [plain[(i * 7919) % len(plain)] for i in range(LENGTH)]
     input_ids = torch.tensor([ids], device=loaded.device)
     inputs = {"input_ids": input_ids, "attention_mask": torch.ones_like(input_ids)}
-    if "token_type_ids" in signature(loaded.model.forward).parameters:
+    if "token_type_ids" in signature(_text_model(loaded).forward).parameters:
         # Where a model takes them, its processor gives them: without, PaliGemma's mask depends on the implementation.
         inputs["token_type_ids"] = torch.zeros_like(input_ids)
     return inputs
@@ -88,7 +105,7 @@ def _whole_pass(loaded: Loaded, inputs: dict[str, Tensor]) -> float:
         errors.append(_difference(chunk, eager))
 
     with watch(loaded, _everything(loaded, compare)):
-        loaded.model(**inputs, use_cache=False)
+        _text_model(loaded)(**inputs, use_cache=False)
     return _largest(loaded, errors, len(loaded.layers))
 
 
@@ -113,7 +130,7 @@ def _layer_by_layer(loaded: Loaded, inputs: dict[str, Tensor]) -> float:
         leaks.append(float((chunk.weights * (eager[chunk.layer][:, rows] == 0)).max()))
 
     with watch(loaded, _everything(loaded, look)):
-        loaded.model(**inputs, use_cache=False)
+        _text_model(loaded)(**inputs, use_cache=False)
     return _largest(loaded, [worst, *leaks], 1 + len(loaded.layers))
 
 
@@ -136,7 +153,7 @@ def _run_eager(
     hooks = [module.register_forward_hook(hook, with_kwargs=True) for module in loaded.attentions]
     try:
         with implementation(loaded, "eager"):
-            loaded.model(**inputs, use_cache=False)
+            _text_model(loaded)(**inputs, use_cache=False)
     finally:
         for handle in hooks:
             handle.remove()
@@ -160,7 +177,7 @@ def _head(loaded: Loaded, inputs: dict[str, Tensor]) -> float:
         lambda _module, _args, output: seen.append(output[0] if isinstance(output, tuple) else output)
     )
     try:
-        logits = loaded.model(**inputs, use_cache=False).logits.float()
+        logits = _text_model(loaded)(**inputs, use_cache=False).logits.float()
     finally:
         hook.remove()
     ours = loaded.head(seen[0]).float()

@@ -36,9 +36,16 @@ def find_decoder(model: PreTrainedModel) -> Decoder:
     Raises:
         UnsupportedModelError: A part is missing or there are several; the message says what was found.
     """
+    text = model.config.get_text_config(decoder=True)
+    if getattr(model.config, "is_encoder_decoder", False) or getattr(text, "is_encoder_decoder", False):
+        raise _refusal(
+            model,
+            f"its language model ({text.model_type}) is an encoder-decoder: the image's tokens stand in the encoder,"
+            " and the answer reads them by cross-attention, not in one sequence with them",
+        )
     embedding = model.get_input_embeddings()
     lm_head: nn.Module | None = cast(Any, model).get_output_embeddings()
-    count = getattr(model.config.get_text_config(decoder=True), "num_hidden_layers", None)
+    count = getattr(text, "num_hidden_layers", None)
     if lm_head is None:
         raise _refusal(model, "it has no output embedding (lm_head)")
     # Through `children`, not by name: families name these parts differently.
