@@ -56,6 +56,17 @@ class KeyValues:
             )
         return self.keys, self.values
 
+    def joined(self) -> KeyValues:
+        """The earlier ones and the call's own, as if one call had made them."""
+        whole = KeyValues()
+        whole.keys, whole.values = self.stored()
+        if self.past is not None:
+            whole.keys, whole.values = (
+                torch.cat([self.past[0], whole.keys], -2),
+                torch.cat([self.past[1], whole.values], -2),
+            )
+        return whole
+
 
 @dataclass(frozen=True, slots=True)
 class LayerCall:

@@ -8,16 +8,13 @@ cut) from K on, and its own new ones everywhere.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from flowtui.errors import UnsupportedModelError
-
-from ._calls import LayerCall, additive, call_layer
+from ._calls import additive, call_layer
+from ._future import Future, look_ahead
 from ._logits import head
 from ._record import Recording
 from ._walk import Walk
@@ -79,92 +76,6 @@ def finished(branch: Branch, max_new_tokens: int) -> bool:
     return branch.stopped or len(branch.ids) >= max_new_tokens
 
 
-class Future:
-    """How the decoder would call its layers for positions beyond the recorded ones."""
-
-    def __init__(self, loaded: Loaded, inputs: Inputs, recording: Recording) -> None:
-        """Asks the decoder itself, with layers that do nothing.
-
-        Raises:
-            UnsupportedModelError: What enters the first layer is not a matter of the token and its position alone.
-        """
-        self.loaded = loaded
-        length = max(inputs.length, inputs.prompt_length + inputs.max_new_tokens)
-        ids = torch.full((1, length), int(inputs.model_inputs["input_ids"][0, -1]), device=loaded.device)
-        embeddings = loaded.model.get_input_embeddings()(ids)
-        self.calls: list[LayerCall] = []
-        entered: list[Tensor] = []
-
-        def stub(layer: nn.Module) -> Callable[..., Any]:
-            def forward(*args: Any, **kwargs: Any) -> Any:
-                hidden, call = LayerCall.of(layer, args, kwargs)
-                self.calls.append(call)
-                entered.append(hidden)
-                return (hidden,) if recording.returns_tuples else hidden
-
-            return forward
-
-        self.position_ids = _extend(recording.position_ids, length)
-        with ExitStack() as undo:
-            for layer in loaded.layers:
-                _replace(undo, layer, stub(layer))
-            loaded.decoder(inputs_embeds=embeddings, position_ids=self.position_ids, use_cache=False)
-        self.plain = torch.equal(entered[0], embeddings)
-        if not self.plain:
-            last = torch.tensor([length - 1], device=loaded.device)
-            alone, beside = self.enter(ids[:, -1:], last)[0, 0], entered[0][0, -1]
-            if not torch.allclose(alone, beside, rtol=1e-4, atol=1e-4 * float(beside.abs().max())):
-                raise UnsupportedModelError(
-                    f"The {loaded.info.family} decoder mixes token embeddings before its first layer."
-                )
-
-    def enter(self, ids: Tensor, positions: Tensor) -> Tensor:
-        """What enters the first layer: ids [B 1] of the tokens at `positions` [B] -> [B 1 d]."""
-        embeddings: Tensor = self.loaded.model.get_input_embeddings()(ids)
-        if self.plain:
-            return embeddings
-        # Some decoders add a learnt position or scale the embedding: theirs to do, up to the first layer.
-        table = self.position_ids
-        chosen = positions[:, None] if table is None else table.squeeze(-2)[..., positions][..., None]
-        layer, entered = self.loaded.layers[0], []
-
-        def stop(*args: Any, **kwargs: Any) -> Any:
-            entered.append(LayerCall.of(layer, args, kwargs)[0])
-            raise _Entered
-
-        with ExitStack() as undo:
-            _replace(undo, layer, stop)
-            try:
-                self.loaded.decoder(inputs_embeds=embeddings, position_ids=chosen, use_cache=False)
-            except _Entered:
-                pass
-        return entered[0]
-
-
-class _Entered(Exception):  # noqa: N818 - nothing went wrong
-    """Ends a pass at the first layer."""
-
-
-def _replace(undo: ExitStack, layer: nn.Module, forward: Callable[..., Any]) -> None:
-    """Gives a layer another forward until `undo` closes."""
-    undo.callback(_restore, layer, layer.__dict__.get("forward"))
-    layer.__dict__["forward"] = forward
-
-
-def _restore(layer: nn.Module, forward: object) -> None:
-    layer.__dict__.pop("forward", None)
-    if forward is not None:
-        layer.__dict__["forward"] = forward
-
-
-def _extend(position_ids: Tensor | None, length: int) -> Tensor | None:
-    """Positions [... N] continued to `length`: text after text counts on by one, in every dimension."""
-    if position_ids is None:
-        return None
-    more = torch.arange(1, length - position_ids.shape[-1] + 1, device=position_ids.device)
-    return torch.cat([position_ids, position_ids[..., -1:] + more], -1)
-
-
 @torch.no_grad()
 def decode(
     loaded: Loaded,
@@ -187,7 +98,8 @@ def decode(
     open_ = sorted((b for b in branches if not finished(b, inputs.max_new_tokens)), key=lambda b: b.k)
     if not open_:
         return
-    future = Future(loaded, inputs, recording)
+    length = max(inputs.length, inputs.prompt_length + inputs.max_new_tokens)
+    future = look_ahead(loaded, recording, length, inputs.answer_ids)
     state = _State(loaded, inputs, recording, walk, future, open_)
     while state.branches:
         report(min(len(b.ids) for b in state.branches) / inputs.max_new_tokens)
@@ -238,8 +150,8 @@ class _State:
     def step(self) -> Tensor:
         """Feeds each branch its last token and returns the next: [B] int64."""
         last = torch.tensor([[b.ids[-1] for b in self.branches]], device=self.left_at.device)
-        hidden = self.loaded.model.get_input_embeddings()(last)
         queries = (self.left_at + self.steps)[None]
+        hidden = self.future.enter(self.loaded.model.get_input_embeddings()(last), queries[0])
         self.owner = torch.cat([self.owner, self.number])
         self.made_at = torch.cat([self.made_at, queries[0]])
         own = self.owner == self.number[:, None]

@@ -30,6 +30,7 @@ from flowtui.errors import UsageError
 from ._decode import Branch, decode, find_branch
 from ._logits import head
 from ._record import Recording, record
+from ._share import follow, shared_length
 from ._walk import Lane, walk
 from .budget import rows_per_chunk
 from .inputs import Inputs, decode_answer
@@ -67,31 +68,90 @@ def run(
         UsageError: A K out of range, an impossible r, or a prompt that ends in an image token.
         UnsupportedModelError: The decoder cannot be taken apart layer by layer.
     """
-    count = len(loaded.layers)
-    ks = sorted(set(layers))
-    if not ks:
-        return
-    if ks[0] < 0 or ks[-1] > count:
-        raise UsageError(f"K runs from 0 to {count} here, not {ks[0]} to {ks[-1]}.")
-    kept = _Kept(loaded, inputs, parameters)
-    below = [k for k in ks if k < count]
-    chunks = list(_chunks(loaded, below, kept.size))
-    progress = _Progress(check, count, chunks)
-    with kept.watching(below):
-        recording = record(loaded, inputs, below, kept.positions, progress.layer)
-    full = _Reference(loaded, inputs, recording)
-    fixed = kept.unmoved(recording)
-    for chunk in chunks:
-        walked = walk(loaded, recording, [_lane(recording, k, fixed) for k in chunk], fixed, progress.layer, keep=True)
-        rows = [full.compare(k, head(loaded, walked.rows(i, recording.rows))) for i, k in enumerate(chunk)]
-        # The full model's own greedy answer, where it is still to be found, is one more row of the first batch.
-        branches = [full.branch, *(row.branch for row in rows)]
-        decode(loaded, inputs, recording, walked, branches, progress.decoding(chunk[-1]))
-        for row in rows:
-            on_layer(full.result(row))
-    if count in ks:
-        decode(loaded, inputs, recording, None, [full.branch], progress.decoding(count))
-        on_layer(full.result(full.itself()))
+    curve = _Curve(loaded, parameters, layers)
+    if curve.ks:
+        curve.draw(inputs, None, on_layer, check)
+
+
+@torch.no_grad()
+def run_many(
+    loaded: Loaded,
+    many: Sequence[Inputs],
+    parameters: TruncationParameters,
+    layers: Sequence[int],
+    on_layer: Callable[[int, LayerResult], None],
+    check: Callable[[int, float], None],
+) -> None:
+    """`run` for several questions; those that begin alike, image included, run what they share once.
+
+    Args:
+        loaded: The model.
+        many: One prompt and answer per question.
+        parameters: What remains beyond K. Only with the strategy "all" is work shared.
+        layers: The K wanted, 0..L.
+        on_layer: Gets (index of the question, its result), question by question.
+        check: As in `run`, the fraction over all questions.
+
+    Raises:
+        UsageError, UnsupportedModelError: As `run`.
+    """
+    curve = _Curve(loaded, parameters, layers)
+    first: tuple[Inputs, Recording] | None = None
+    for i, inputs in enumerate(many if curve.ks else ()):
+
+        def deliver(result: LayerResult, i: int = i) -> None:
+            on_layer(i, result)
+
+        def part(layer: int, fraction: float, i: int = i) -> None:
+            check(layer, (i + fraction) / len(many))
+
+        recording = curve.draw(inputs, first, deliver, part)
+        if parameters.strategy == "all" and (first is None or shared_length(first[0], inputs) is None):
+            first = inputs, recording
+
+
+class _Curve:
+    """The curves of one or more questions, with the same K and parameters."""
+
+    def __init__(self, loaded: Loaded, parameters: TruncationParameters, layers: Sequence[int]) -> None:
+        self.loaded, self.parameters = loaded, parameters
+        self.count = len(loaded.layers)
+        self.ks = sorted(set(layers))
+        if self.ks and (self.ks[0] < 0 or self.ks[-1] > self.count):
+            raise UsageError(f"K runs from 0 to {self.count} here, not {self.ks[0]} to {self.ks[-1]}.")
+
+    def draw(
+        self,
+        inputs: Inputs,
+        first: tuple[Inputs, Recording] | None,
+        on_layer: Callable[[LayerResult], None],
+        check: Callable[[int, float], None],
+    ) -> Recording:
+        """One question's curve; returns its full pass. `first`: an earlier question that may begin alike."""
+        loaded, kept = self.loaded, _Kept(self.loaded, inputs, self.parameters)
+        below = [k for k in self.ks if k < self.count]
+        chunks = list(_chunks(loaded, below, kept.size))
+        progress = _Progress(check, self.count, chunks)
+        recording = None if first is None else follow(loaded, inputs, *first, progress.layer)
+        if recording is None:
+            with kept.watching(below):
+                recording = record(loaded, inputs, below, kept.positions, progress.layer)
+        full = _Reference(loaded, inputs, recording)
+        fixed = kept.unmoved(recording)
+        for chunk in chunks:
+            walked = walk(
+                loaded, recording, [_lane(recording, k, fixed) for k in chunk], fixed, progress.layer, keep=True
+            )
+            rows = [full.compare(k, head(loaded, walked.rows(i, recording.rows))) for i, k in enumerate(chunk)]
+            # The full model's own greedy answer, where it is still to be found, is one more row of the first batch.
+            branches = [full.branch, *(row.branch for row in rows)]
+            decode(loaded, inputs, recording, walked, branches, progress.decoding(chunk[-1]))
+            for row in rows:
+                on_layer(full.result(row))
+        if self.count in self.ks:
+            decode(loaded, inputs, recording, None, [full.branch], progress.decoding(self.count))
+            on_layer(full.result(full.itself()))
+        return recording
 
 
 def _chunks(loaded: Loaded, ks: list[int], size: int) -> Iterator[list[int]]:

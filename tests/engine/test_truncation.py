@@ -283,7 +283,7 @@ def test_nothing_is_decoded_where_every_row_agrees(
     def refuse(*_: object) -> None:
         raise AssertionError("decoded a row that agrees")
 
-    monkeypatch.setattr(_decode, "Future", refuse)
+    monkeypatch.setattr(_decode, "look_ahead", refuse)
     loaded, inputs = case
     compute(loaded, inputs, TruncationParameters("top-r", r=len(inputs.image_positions)))
     with pytest.raises(AssertionError, match="decoded"):
@@ -400,3 +400,51 @@ def test_a_decoder_that_works_between_its_layers_is_refused(tiny_llava: Loaded, 
             compute(tiny_llava, tiny_inputs)
     finally:
         handle.remove()
+
+
+QUESTIONS = ("What color is the circle ?", "What color is the square ?", "Is there a circle ?")
+
+
+@pytest.mark.parametrize("strategy", ["all", "top-r"])
+def test_questions_on_one_image_share_what_they_begin_with(
+    tiny_llava: Loaded, strategy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many = [
+        prepare(tiny_llava, RunSpec(model="x", images=(png(),), question=question, max_new_tokens=4 + i))
+        for i, question in enumerate(QUESTIONS)
+    ]
+    parameters = TruncationParameters(strategy, r=10)  # type: ignore[arg-type]
+    alone = [compute(tiny_llava, inputs, parameters) for inputs in many]
+    passes: list[object] = []
+    real = truncation.record
+    monkeypatch.setattr(truncation, "record", lambda *a: passes.append(a) or real(*a))
+    found: list[dict[int, LayerResult]] = [{} for _ in many]
+    fractions: list[float] = []
+    truncation.run_many(
+        tiny_llava,
+        many,
+        parameters,
+        range(5),
+        lambda i, result: found[i].update({result.layer: result}),
+        lambda _layer, fraction: fractions.append(fraction),
+    )
+    assert len(passes) == (1 if strategy == "all" else 3)
+    assert fractions == sorted(fractions)
+    for together, single in zip(found, alone, strict=True):
+        assert together.keys() == single.keys()
+        for k, result in together.items():
+            assert_same_result(result, single[k], exact=False)
+
+
+def test_another_image_is_not_shared(tiny_llava: Loaded) -> None:
+    many = [
+        prepare(tiny_llava, RunSpec(model="x", images=(png(seed=seed),), question=QUESTIONS[0], answer="a circle"))
+        for seed in (0, 1)
+    ]
+    found: list[dict[int, LayerResult]] = [{}, {}]
+    truncation.run_many(
+        tiny_llava, many, ALL, range(5), lambda i, r: found[i].update({r.layer: r}), lambda _layer, _fraction: None
+    )
+    for inputs, results in zip(many, found, strict=True):
+        for k, result in compute(tiny_llava, inputs).items():
+            assert_same_result(results[k], result, exact=False)
