@@ -36,7 +36,19 @@ FIXED: tuple[Family, ...] = (
 TILES: tuple[Family, ...] = ()
 """Images cut into tiles, each with its grid."""
 
-DYNAMIC: tuple[Family, ...] = ()
+_MERGED = "A grid as large as the image, one cell per 2 x 2 patches."
+
+DYNAMIC: tuple[Family, ...] = (
+    Family("qwen2_vl", "Qwen2-VL", _MERGED),
+    Family("qwen2_5_vl", "Qwen2.5-VL", _MERGED),
+    Family(
+        "qwen3_vl",
+        "Qwen3-VL",
+        _MERGED,
+        "Image features enter again after each of the first layers (DeepStack); a cut image gets none.",
+    ),
+    Family("glm4v", "GLM-4.1V", _MERGED),
+)
 """Grids that follow the image's size."""
 
 QUERIES: tuple[Family, ...] = ()

@@ -1,0 +1,113 @@
+"""Grids that follow the image's size, against the pixels that each token's part of the vision tower is given.
+
+One half of an image is painted over, at an edge between two cells as their boxes have it. Which of the processor's
+numbers change, and which token they go to, is worked out here from the shape of its tensors alone.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from flowtui.engine.inputs import Inputs, prepare
+from flowtui.engine.loaded import Loaded
+from flowtui.engine.models import load_model
+from flowtui.engine.results import Span
+from flowtui.engine.spec import RunSpec
+from tests.engine.families.dynamic import FAMILIES, PATCH_PX
+from tests.engine.tiny import ANSWER, QUESTION
+
+Size = tuple[int, int]
+Prompt = dict[str, Tensor]
+
+SIZES: tuple[tuple[Size, ...], ...] = (((96, 96),), ((170, 64),), ((50, 120),), ((100, 60), (64, 110)))
+GRAY, BLACK = (200, 200, 200), (0, 0, 0)
+
+
+@pytest.fixture(scope="module", params=FAMILIES)
+def loaded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Loaded:
+    """Each family's model in turn."""
+    folder = tmp_path_factory.mktemp(request.param)
+    FAMILIES[request.param](folder)
+    return load_model(str(folder), dtype="float32", device="cpu")
+
+
+def prepared(loaded: Loaded, images: list[Image.Image]) -> Inputs:
+    """One question about these images."""
+    files = []
+    for image in images:
+        buffer = io.BytesIO()
+        image.save(buffer, "PNG")
+        files.append(buffer.getvalue())
+    return prepare(loaded, RunSpec(model="tiny", images=tuple(files), question=QUESTION, answer=ANSWER))
+
+
+def merged_patches(before: Prompt, after: Prompt) -> Tensor:
+    """The Qwen line: four rows of pixels after each other make one token."""
+    return (before["pixel_values"] - after["pixel_values"]).abs().mean(1).reshape(-1, 4).mean(1)
+
+
+CHANGE: dict[str, Callable[[Prompt, Prompt], Tensor]] = {
+    "glm4v": merged_patches,
+    "qwen2_5_vl": merged_patches,
+    "qwen2_vl": merged_patches,
+    "qwen3_vl": merged_patches,
+}
+"""How much each image token's own pixels differ between two prompts: [n], in the order of the tokens."""
+
+
+@pytest.mark.parametrize("sizes", SIZES, ids=lambda sizes: "+".join(f"{w}x{h}" for w, h in sizes))
+def test_boxes_are_the_pixels_that_the_tokens_see(loaded: Loaded, sizes: tuple[Size, ...]) -> None:
+    images = [Image.new("RGB", size, GRAY) for size in sizes]
+    inputs = prepared(loaded, images)
+    spans = inputs.prepared.tokens.spans
+    place = {int(p): i for i, p in enumerate(inputs.image_positions)}
+    cells = [int(p) for span in spans for p in span.positions().reshape(-1)]
+    assert sorted(cells) == sorted(place), "each image token is one grid's cell, once"
+    assert {s.image for s in spans} == set(range(len(sizes)))
+    for span in spans:
+        for axis, count in enumerate((span.cols, span.rows)):
+            if count < 2:
+                continue
+            edge = count // 2
+            painted = list(images)
+            painted[span.image] = half_painted(images[span.image], span, axis, edge)
+            other = prepared(loaded, painted)
+            change = CHANGE[loaded.info.family](inputs.model_inputs, other.model_inputs)
+            assert len(change) == len(place)
+            index = np.array([place[int(p)] for p in span.positions().reshape(-1)])
+            grid = change.numpy()[index].reshape(span.rows, span.cols)
+            check_half(grid if axis == 0 else grid.T, edge)
+            others = [place[int(p)] for s in spans if s.image != span.image for p in s.positions().reshape(-1)]
+            assert not change[others].any()
+
+
+def half_painted(image: Image.Image, span: Span, axis: int, edge: int) -> Image.Image:
+    """The image, black before the edge between two of the span's columns (axis 0) or rows (axis 1)."""
+    low, high, count = span.box_px[axis], span.box_px[axis + 2], (span.cols, span.rows)[axis]
+    at = round(low + (high - low) * edge / count)
+    painted = image.copy()
+    painted.paste(BLACK, (0, 0, at, image.height) if axis == 0 else (0, 0, image.width, at))
+    return painted
+
+
+def check_half(grid: NDArray[np.float32], edge: int) -> None:
+    """Cells before the edge see black, those behind do not. A fifth: the resampling's blur and the edge's rounding."""
+    whole = float(np.median(grid[:, :edge]))
+    assert whole > 0.5, "black and gray differ by more than this on every processor's scale"
+    assert grid[:, :edge].min() > 0.8 * whole
+    assert grid[:, edge:].max() < 0.2 * whole
+
+
+def test_patches_are_as_small_as_the_processors(loaded: Loaded) -> None:
+    """A cell covers about two patches a side, so that the sizes above have several rows and columns."""
+    (span,) = prepared(loaded, [Image.new("RGB", (96, 96), GRAY)]).prepared.tokens.spans[-1:]
+    assert (span.rows, span.cols) == (6, 6)
+    assert span.box_px == (0, 0, 96, 96)
+    assert 96 / span.cols == 2 * PATCH_PX
