@@ -33,7 +33,57 @@ FIXED: tuple[Family, ...] = (
 )
 """One grid of one size per image."""
 
-TILES: tuple[Family, ...] = ()
+TILES: tuple[Family, ...] = (
+    Family(
+        "llava_next",
+        "LLaVA-1.6 (LLaVA-NeXT)",
+        "A base view of the whole image, then one large grid put together from tiles, without its padding; a newline token"
+        " ends each row of it.",
+    ),
+    Family(
+        "llava_onevision",
+        "LLaVA-OneVision",
+        "As LLaVA-NeXT; a large grid is shrunk to what the checkpoint allows.",
+    ),
+    Family("internvl", "InternVL 2.5 to 3.5", "One grid per tile of the stretched image, then one of a thumbnail."),
+    Family(
+        "idefics2",
+        "Idefics2",
+        "None: a resampler's latent tokens, one block per view (the image's four quarters, where it is split, and itself).",
+    ),
+    Family("idefics3", "Idefics3", "One grid per tile of the stretched image, then one of the whole image."),
+    Family(
+        "smolvlm",
+        "SmolVLM",
+        "One grid per tile of the stretched image, then one of the whole image.",
+        "Needs the package num2words.",
+    ),
+    Family(
+        "aya_vision",
+        "Aya Vision",
+        "One grid per tile of the stretched image, then one of a thumbnail.",
+        "Attention and MLP of a layer read the same norm: CAM has no post-attention site, use --site input.",
+    ),
+    Family(
+        "cohere2_vision",
+        "Command A Vision",
+        "One grid per tile of the stretched image, then one of a thumbnail.",
+        "Attention and MLP of a layer read the same norm: CAM has no post-attention site, use --site input. Needs the"
+        " package torchvision.",
+    ),
+    Family(
+        "llama4",
+        "Llama 4",
+        "One grid per tile of the image on its padded canvas, then one of the whole image.",
+        "Needs the package torchvision.",
+    ),
+    Family(
+        "perception_lm",
+        "PerceptionLM",
+        "One grid of a thumbnail, then one per tile of the stretched image.",
+        "Needs the packages torchvision and timm. Several images in one prompt need the same number of tiles.",
+    ),
+)
 """Images cut into tiles, each with its grid."""
 
 _MERGED = "A grid as large as the image, one cell per 2 x 2 patches."

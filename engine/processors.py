@@ -25,6 +25,9 @@ _PARTS: dict[str, Any] = {
     "feature_extractor": AutoFeatureExtractor,
 }
 
+_TEMPLATE_ASKS_VIDEO = {"SmolVLMProcessor"}
+"""These ask their video part about frames for every prompt; apart from that their templates are used as all others'."""
+
 
 def load_processor(place: str, **common: Any) -> ProcessorMixin:
     """Loads the processor of a model.
@@ -54,7 +57,10 @@ def images_only(kind: type[ProcessorMixin]) -> type[ProcessorMixin]:
             return None
         return cast(Any, kind).check_argument_for_proper_class(self, name, part)
 
-    return cast(type[ProcessorMixin], type(kind.__name__, (kind,), {"check_argument_for_proper_class": check}))
+    own: dict[str, Any] = {"check_argument_for_proper_class": check}
+    if kind.__name__ in _TEMPLATE_ASKS_VIDEO:
+        own["apply_chat_template"] = cast(Any, ProcessorMixin).apply_chat_template
+    return cast(type[ProcessorMixin], type(kind.__name__, (kind,), own))
 
 
 def _without_video(place: str, common: dict[str, Any]) -> ProcessorMixin | None:
