@@ -16,6 +16,7 @@ from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedConfig, PreTrainedModel
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
@@ -63,14 +64,18 @@ class Watch:
     Attributes:
         rows: [R] int64, query positions to read.
         layers: Layers to read.
-        on_chunk: Gets the rows in order, chunk by chunk; called inside the layer, so an exception ends the pass.
+        on_chunk: Gets the rows in order, chunk by chunk; called inside the layer, so an exception ends the pass. None
+            where no row is read.
         cuts: Layer -> connections to cut there.
+        on_output: Gets (layer, scores, value [1 Hkv N d], output [1 N H d]) of every layer, those not read too, and
+            returns the output that the layer goes on with.
     """
 
     rows: Tensor
     layers: Sequence[int]
-    on_chunk: Callable[[Chunk], None]
+    on_chunk: Callable[[Chunk], None] | None
     cuts: Mapping[int, Cut] = field(default_factory=dict)
+    on_output: Callable[[int, Scores, Tensor, Tensor], Tensor] | None = None
 
 
 _watched: WeakKeyDictionary[nn.Module, tuple[int, Watch]] = WeakKeyDictionary()
@@ -135,24 +140,36 @@ def _attention(
     scaling = scaling if scaling is not None else query.shape[-1] ** -0.5
     causal = query.shape[2] > 1 and (is_causal if is_causal is not None else getattr(module, "is_causal", True))
     mask = attention_mask[..., : key.shape[2]] if attention_mask is not None else None
-    scores = _Scores(query, key, mask, scaling, causal and mask is None, softcap)
+    scores = Scores(query, key, mask, scaling, causal and mask is None, softcap)
     if what is not None:
         if len(query) != 1 or query.shape[2] != key.shape[2]:
             raise RuntimeError("a watched pass takes one whole sequence, without a key-value cache")
         if layer in what.cuts:
             scores.mask, scores.causal = _cut_mask(what.cuts[layer], scores), False
-        if layer in what.layers:
-            _read(layer, what, scores, value)
+        if layer in what.layers and what.on_chunk is not None:
+            _read(layer, what.rows, what.on_chunk, scores, value)
     if softcap is not None:
-        return _explicit(scores, value), None
-    output, _ = sdpa_attention_forward(
-        module, query, key, value, scores.mask, dropout, scaling, is_causal=is_causal, **kwargs
-    )
+        output = _explicit(scores, value)
+    else:
+        output, _ = sdpa_attention_forward(
+            module, query, key, value, scores.mask, dropout, scaling, is_causal=is_causal, **kwargs
+        )
+    if what is not None and what.on_output is not None:
+        output = what.on_output(layer, scores, value, output)
     return output, None
 
 
-class _Scores:
-    """Attention weights of chosen rows, from what the attention function was given."""
+class Scores:
+    """Attention weights of chosen rows, from what the attention function was given.
+
+    Attributes:
+        query: [B H Q d]
+        key: [B Hkv K d]
+        mask: [B 1|H 1|Q K], True where a key is seen, or additive; None where `causal` says all.
+        scaling: Factor of the scores.
+        causal: Whether a row sees the keys up to its own alone; goes with no mask.
+        softcap: Bound of the scores, or None.
+    """
 
     def __init__(
         self, query: Tensor, key: Tensor, mask: Tensor | None, scaling: float, causal: bool, softcap: float | None
@@ -177,17 +194,17 @@ class _Scores:
         return scores.softmax(-1)
 
 
-def _read(layer: int, what: Watch, scores: _Scores, value: Tensor) -> None:
+def _read(layer: int, asked: Tensor, on_chunk: Callable[[Chunk], None], scores: Scores, value: Tensor) -> None:
     heads, keys = scores.query.shape[1], scores.key.shape[2]
     norm = value[0].float().norm(dim=-1).repeat_interleave(heads // value.shape[1], 0)
     # Scores, weights and their product live at the same time.
     step = rows_per_chunk(3 * heads * keys * 4)
-    for start in range(0, len(what.rows), step):
-        rows = what.rows[start : start + step]
-        what.on_chunk(Chunk(layer, start, scores.weights(rows)[0], norm))
+    for start in range(0, len(asked), step):
+        rows = asked[start : start + step]
+        on_chunk(Chunk(layer, start, scores.weights(rows)[0], norm))
 
 
-def _cut_mask(cut: Cut, scores: _Scores) -> Tensor:
+def _cut_mask(cut: Cut, scores: Scores) -> Tensor:
     """The layer's own mask without the cut connections: [1 1 Q K] bool or additive, as the layer's own was."""
     n, device = scores.query.shape[2], scores.query.device
     hidden = cut.keys.to(device)[None].expand(n, n)
@@ -202,16 +219,22 @@ def _cut_mask(cut: Cut, scores: _Scores) -> Tensor:
     return scores.mask.masked_fill(hidden, torch.finfo(scores.mask.dtype).min)
 
 
-def _explicit(scores: _Scores, value: Tensor) -> Tensor:
+def _explicit(scores: Scores, value: Tensor) -> Tensor:
     """Attention output [B Q H d] by the formula, in chunks of rows: SDPA knows no soft cap on scores."""
     b, h, q, _ = scores.query.shape
     groups, keys = value.shape[1], value.shape[2]
-    parts = []
-    step = rows_per_chunk(3 * b * h * keys * 4)
-    for start in range(0, q, step):
-        rows = torch.arange(start, min(start + step, q), device=value.device)
+
+    def some(rows: Tensor) -> Tensor:
         weights = scores.weights(rows).to(value.dtype).reshape(b, groups, h // groups, len(rows), keys)
-        parts.append((weights @ value[:, :, None]).reshape(b, h, len(rows), -1))
+        return (weights @ value[:, :, None]).reshape(b, h, len(rows), -1)
+
+    step = rows_per_chunk(3 * b * h * keys * 4)
+    chunks = torch.arange(q, device=value.device).split(step)
+    if torch.is_grad_enabled():
+        # Chunks are for nothing if the weights of all wait for the backward pass: they are computed again there.
+        parts = [checkpoint(some, rows, use_reentrant=False, preserve_rng_state=False) for rows in chunks]
+    else:
+        parts = [some(rows) for rows in chunks]
     return torch.cat(parts, 2).transpose(1, 2).contiguous()
 
 

@@ -34,8 +34,8 @@ def test_a_sound_model_passes_and_is_left_as_it_was(loaded: Loaded) -> None:
 
 
 def _spoil(monkeypatch: pytest.MonkeyPatch, change: Any) -> None:
-    weights = rows._Scores.weights
-    monkeypatch.setattr(rows._Scores, "weights", lambda self, wanted: change(weights(self, wanted)))
+    weights = rows.Scores.weights
+    monkeypatch.setattr(rows.Scores, "weights", lambda self, wanted: change(weights(self, wanted)))
 
 
 def _swapped_heads(weights: Tensor) -> Tensor:
