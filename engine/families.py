@@ -30,6 +30,33 @@ class Family:
 
 FIXED: tuple[Family, ...] = (
     Family("llava", "LLaVA-1.5 and the demo model", "One fixed grid per image (24 x 24 in LLaVA-1.5)."),
+    Family("vipllava", "ViP-LLaVA", "One fixed grid per image, of what the centre crop shows (24 x 24)."),
+    Family(
+        "paligemma",
+        "PaliGemma 1 and 2",
+        "One fixed grid per stretched image (16 x 16 at 224 pixels).",
+        "The whole prompt is read in both directions. Put the task's prefix (answer en, caption en) into the question.",
+    ),
+    Family(
+        "gemma3",
+        "Gemma 3",
+        "One fixed grid per stretched image (16 x 16 cells of 4 x 4 patches).",
+        "An image's tokens see each other in both directions. Pan and scan stays off, as its processor leaves it.",
+    ),
+    Family("deepseek_vl", "DeepSeek-VL", "One fixed grid per image padded to a square (24 x 24)."),
+    Family("janus", "Janus and Janus-Pro", "One fixed grid per image padded to a square (24 x 24)."),
+    Family(
+        "fast_vlm",
+        "FastVLM",
+        "One fixed grid per image (16 x 16 at 1024 pixels); a cell's feature sees beyond it.",
+        "Its vision tower needs the packages timm and torchvision.",
+    ),
+    Family(
+        "fuyu",
+        "Fuyu",
+        "One grid as large as the image; a newline token, no image token, ends each row.",
+        "One image per prompt. Queries, keys and values come from one projection: CAM has no value site.",
+    ),
 )
 """One grid of one size per image."""
 
@@ -37,8 +64,8 @@ TILES: tuple[Family, ...] = (
     Family(
         "llava_next",
         "LLaVA-1.6 (LLaVA-NeXT)",
-        "A base view of the whole image, then one large grid put together from tiles, without its padding; a newline token"
-        " ends each row of it.",
+        "A base view of the whole image, then one large grid put together from tiles, without its padding; a newline"
+        " token ends each row of it.",
     ),
     Family(
         "llava_onevision",
@@ -49,7 +76,7 @@ TILES: tuple[Family, ...] = (
     Family(
         "idefics2",
         "Idefics2",
-        "None: a resampler's latent tokens, one block per view (the image's four quarters, where it is split, and itself).",
+        "None: a resampler's latent tokens, one block per view (the four quarters of a split image, and the whole).",
     ),
     Family("idefics3", "Idefics3", "One grid per tile of the stretched image, then one of the whole image."),
     Family(
@@ -101,7 +128,22 @@ DYNAMIC: tuple[Family, ...] = (
 )
 """Grids that follow the image's size."""
 
-QUERIES: tuple[Family, ...] = ()
+_QFORMER = "None: query tokens, shown on the image through the Q-Former's cross-attention."
+
+QUERIES: tuple[Family, ...] = (
+    Family(
+        "instructblip",
+        "InstructBLIP (Vicuna)",
+        _QFORMER,
+        "One image per prompt. Checkpoints with Flan-T5 are refused: the image stands in its encoder.",
+    ),
+    Family(
+        "blip-2",
+        "BLIP-2 (OPT)",
+        _QFORMER,
+        "One image per prompt. Checkpoints with Flan-T5 are refused: the image stands in its encoder.",
+    ),
+)
 """Query tokens: no grid of their own."""
 
 REFUSED: tuple[Family, ...] = (

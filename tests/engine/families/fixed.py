@@ -21,6 +21,8 @@ from transformers import (
     DeepseekVLForConditionalGeneration,
     DeepseekVLImageProcessorPil,
     DeepseekVLProcessor,
+    FastVlmConfig,
+    FastVlmForConditionalGeneration,
     FuyuConfig,
     FuyuForCausalLM,
     FuyuImageProcessorPil,
@@ -53,6 +55,8 @@ from transformers import (
     PersimmonConfig,
     PreTrainedModel,
     PreTrainedTokenizerFast,
+    Qwen2Config,
+    ResNetConfig,
     SiglipImageProcessorPil,
     SiglipVisionConfig,
     VipLlavaConfig,
@@ -103,7 +107,8 @@ VIP_TEMPLATE = (
 )
 GEMMA_TEMPLATE = (
     "{{ bos_token }}{% if messages[0]['role'] == 'system' %}"
-    "{% set prefix = messages[0]['content'][0]['text'] + '\n\n' %}{% set turns = messages[1:] %}{% else %}{% set prefix = '' %}{% set turns = messages %}{% endif %}"
+    "{% set prefix = messages[0]['content'][0]['text'] + '\n\n' %}{% set turns = messages[1:] %}"
+    "{% else %}{% set prefix = '' %}{% set turns = messages %}{% endif %}"
     "{% for message in turns %}"
     "{% if (message['role'] == 'user') != (loop.index0 % 2 == 0) %}"
     "{{ raise_exception('roles must alternate') }}{% endif %}"
@@ -126,6 +131,14 @@ JANUS_TEMPLATE = (
     "{% for content in message['content'] %}{% if content['type'] == 'image' %}{{ '<image_placeholder>\n' }}"
     "{% else %}{{ content['text'] }}{% endif %}{% endfor %}{{ '\n\n' }}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|Assistant|>:' }}{% endif %}"
+)
+CHATML_TEMPLATE = (
+    "{% if messages[0]['role'] != 'system' %}{{ '<|im_start|>system\nYou look .<|im_end|>\n' }}{% endif %}"
+    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' }}"
+    "{% if message['content'] is string %}{{ message['content'] }}{% else %}{% for content in message['content'] %}"
+    "{% if content['type'] == 'image' %}{{ '<image>\n' }}{% else %}{{ content['text'] }}{% endif %}{% endfor %}"
+    "{% endif %}{{ '<|im_end|>\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
 
 
@@ -350,6 +363,30 @@ def build_fuyu(folder: Path) -> None:
     _save(FuyuForCausalLM(config), processor, folder)
 
 
+def build_fast_vlm(folder: Path) -> None:
+    """A convolutional tower, 8 pixels to a feature. FastVLM's own, FastViT, is timm's, which needs torchvision."""
+    torch.manual_seed(0)
+    tokenizer = build_tokenizer(["<image>", "<|im_start|>", "<|im_end|>"], bos=None, eos="<|im_end|>")
+    processor = LlavaProcessor(
+        CLIPImageProcessorPil(size={"shortest_edge": SIZE_PX}, crop_size=SQUARE, **HALF),
+        tokenizer,
+        patch_size=PATCH_PX,
+        vision_feature_select_strategy="full",
+        chat_template=CHATML_TEMPLATE,
+        num_additional_image_tokens=0,
+    )
+    config = FastVlmConfig(
+        vision_config=ResNetConfig(
+            embedding_size=8, hidden_sizes=[8, 16], depths=[1, 1], layer_type="basic", hidden_size=16
+        ),
+        text_config=Qwen2Config(**TEXT, **_ids(tokenizer)),
+        image_token_index=tokenizer.convert_tokens_to_ids("<image>"),
+        image_seq_length=CELLS,
+        initializer_range=RANGE,
+    )
+    _save(FastVlmForConditionalGeneration(config), processor, folder)
+
+
 QUERIES = 6
 QFORMER: dict[str, Any] = {
     "hidden_size": 16,
@@ -413,6 +450,7 @@ FAMILIES: dict[str, Callable[[Path], None]] = {
     "gemma3": build_gemma3,
     "deepseek_vl": build_deepseek_vl,
     "janus": build_janus,
+    "fast_vlm": build_fast_vlm,
     "fuyu": build_fuyu,
     "instructblip": build_instructblip,
     "blip-2": build_blip_2,
