@@ -6,9 +6,12 @@ Source: Zhang et al., NAACL 2025, Eq. 6-9. Shares are over all four groups, so t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from .inputs import Inputs
@@ -44,11 +47,10 @@ def run(
         return
     rows = inputs.answer_rows + (parameters.rows == "own")
     collector = _Collector(inputs, parameters, rows, sorted(set(layers)), on_layer, check)
-    try:
-        with torch.inference_mode(), watch(loaded, Watch(rows, collector.layers, collector.take)):
+    attending = collector.without(loaded.attending)
+    if attending:
+        with suppress(_Enough), torch.inference_mode(), watch(loaded, Watch(rows, attending, collector.take)):
             loaded.model(**inputs.model_inputs, use_cache=False)
-    except _Enough:
-        pass
 
 
 class _Collector:
@@ -70,6 +72,17 @@ class _Collector:
         self.done = 0
         self.parts: list[dict[str, Tensor]] = []
 
+    def without(self, attending: Collection[int]) -> list[int]:
+        """Delivers the layers that have no attention, as no heads; returns the others."""
+        t, n, grouped = len(self.rows), len(self.image_positions), (len(self.rows), 0, len(GROUPS))
+        shapes = {"share": grouped, "value_share": grouped, "sink": (t, 0), "image_rows": (t, n)}
+        if self.parameters.weights:
+            shapes["weights"] = (t, 0, len(self.member))
+        for layer in self.layers:
+            if layer not in attending:
+                self._deliver(layer, {name: np.zeros(shape, dtype=np.float32) for name, shape in shapes.items()})
+        return [layer for layer in self.layers if layer in attending]
+
     def take(self, chunk: Chunk) -> None:
         weights = chunk.weights.transpose(0, 1)
         valued = (weights * chunk.value_norm) @ self.member
@@ -89,8 +102,11 @@ class _Collector:
     def _finish(self, layer: int) -> None:
         arrays = {name: torch.cat([part[name] for part in self.parts]).numpy() for name in self.parts[0]}
         self.parts = []
+        self._deliver(layer, arrays)
+        if self.done == len(self.layers):
+            raise _Enough
+
+    def _deliver(self, layer: int, arrays: dict[str, NDArray[np.float32]]) -> None:
         self.done += 1
         self.on_layer(LayerResult("attention", layer, arrays))
         self.check(layer, self.done / len(self.layers))
-        if self.done == len(self.layers):
-            raise _Enough

@@ -29,8 +29,8 @@ CODE_THRESHOLD = 0.5
 
 # The norm that feeds the feed-forward block: Gemma's "post attention norm" comes before the residual is added.
 SITES: dict[CamSite, tuple[str, ...]] = {
-    "post_attention": ("pre_feedforward_layernorm", "post_attention_layernorm", "final_layer_norm"),
-    "input": ("input_layernorm", "self_attn_layer_norm"),
+    "post_attention": ("pre_feedforward_layernorm", "post_attention_layernorm", "final_layer_norm", "ffn_norm"),
+    "input": ("input_layernorm", "self_attn_layer_norm", "operator_norm"),
     "output": ("",),
     "value": ("v_proj",),
 }

@@ -24,7 +24,7 @@ class Loaded:
         info: What was found.
         decoder: Module that holds the token embedding, the layers and the final norm.
         layers: L decoder layers.
-        attentions: The self-attention module of each layer.
+        attentions: The self-attention module of each layer; None where a hybrid decoder's layer has none.
         final_norm: Between the last layer and the head.
         lm_head: Hidden state to logits.
         image_token_id: Id of the placeholder that an image's features replace.
@@ -36,11 +36,16 @@ class Loaded:
     info: ModelInfo
     decoder: PreTrainedModel
     layers: nn.ModuleList
-    attentions: tuple[nn.Module, ...]
+    attentions: tuple[nn.Module | None, ...]
     final_norm: nn.Module
     lm_head: nn.Module
     image_token_id: int
     stop_ids: tuple[int, ...]
+
+    @property
+    def attending(self) -> dict[int, nn.Module]:
+        """Layer -> its self-attention, for the layers that have one."""
+        return {layer: module for layer, module in enumerate(self.attentions) if module is not None}
 
     @property
     def device(self) -> torch.device:

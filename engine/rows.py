@@ -110,15 +110,15 @@ def _set(config: PreTrainedConfig, name: str | None) -> None:
 @contextmanager
 def watch(loaded: Loaded, what: Watch) -> Iterator[None]:
     """Watches the decoder inside the block; afterwards, however it ends, the model is as before."""
-    if any(module in _watched for module in loaded.attentions):
+    if any(module in _watched for module in loaded.attending.values()):
         raise RuntimeError("this model is being watched already")
     try:
-        for layer, module in enumerate(loaded.attentions):
+        for layer, module in loaded.attending.items():
             _watched[module] = (layer, what)
         with implementation(loaded, NAME):
             yield
     finally:
-        for module in loaded.attentions:
+        for module in loaded.attending.values():
             _watched.pop(module, None)
 
 

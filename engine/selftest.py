@@ -97,8 +97,8 @@ def _short_text(loaded: Loaded) -> dict[str, Tensor]:
 
 def _whole_pass(loaded: Loaded, inputs: dict[str, Tensor]) -> float:
     """Largest difference between an eager and a watched pass over all layers."""
-    eager: list[Tensor] = []
-    _run_eager(loaded, inputs, lambda _module, _args, _kwargs, weights: eager.append(weights))
+    eager: dict[int, Tensor] = {}
+    _run_eager(loaded, inputs, lambda layer, _args, _kwargs, weights: eager.update({layer: weights}))
     errors: list[float] = []
 
     def compare(chunk: Chunk) -> None:
@@ -106,22 +106,22 @@ def _whole_pass(loaded: Loaded, inputs: dict[str, Tensor]) -> float:
 
     with watch(loaded, _everything(loaded, compare)):
         _text_model(loaded)(**inputs, use_cache=False)
-    return _largest(loaded, errors, len(loaded.layers))
+    return _largest(loaded, errors, len(loaded.attending))
 
 
 def _layer_by_layer(loaded: Loaded, inputs: dict[str, Tensor]) -> float:
     """Largest difference where each layer is watched on the hidden states that it has in an eager pass."""
-    eager: list[Tensor] = []
+    eager: dict[int, Tensor] = {}
     errors: list[float] = []
 
-    def compare(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], weights: Tensor) -> None:
-        eager.append(weights)
+    def compare(layer: int, args: tuple[Any, ...], kwargs: dict[str, Any], weights: Tensor) -> None:
+        eager[layer] = weights
         with watch(loaded, _everything(loaded, lambda chunk: errors.append(_difference(chunk, eager)))):
             # Its forward, not the module: a call would come back here.
-            module.forward(*args, **kwargs)
+            loaded.attending[layer].forward(*args, **kwargs)
 
     _run_eager(loaded, inputs, compare)
-    worst = _largest(loaded, errors, len(loaded.layers))
+    worst = _largest(loaded, errors, len(loaded.attending))
     # That went by eager attention's masks. In a whole pass under our name, what eager leaves out must be left out too.
     leaks: list[float] = []
 
@@ -131,26 +131,27 @@ def _layer_by_layer(loaded: Loaded, inputs: dict[str, Tensor]) -> float:
 
     with watch(loaded, _everything(loaded, look)):
         _text_model(loaded)(**inputs, use_cache=False)
-    return _largest(loaded, [worst, *leaks], 1 + len(loaded.layers))
+    return _largest(loaded, [worst, *leaks], 1 + len(loaded.attending))
 
 
 def _run_eager(
     loaded: Loaded,
     inputs: dict[str, Tensor],
-    on_layer: Callable[[nn.Module, tuple[Any, ...], dict[str, Any], Tensor], None],
+    on_layer: Callable[[int, tuple[Any, ...], dict[str, Any], Tensor], None],
 ) -> None:
-    """One pass with eager attention; `on_layer` gets each attention's arguments and its weights [head row key].
+    """One pass with eager attention; `on_layer` gets each layer, its attention's arguments and weights [head row key].
 
     `output_attentions=True` gives the same weights, but leaves transformers' own hooks in the model.
     """
+    layers = {module: layer for layer, module in loaded.attending.items()}
 
     def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
         weights = next((o for o in output if isinstance(o, Tensor) and o.ndim == 4), None)
         if weights is None:
             raise _refusal(loaded, f"its {type(module).__name__} returns no weights under eager attention")
-        on_layer(module, args, kwargs, weights[0])
+        on_layer(layers[module], args, kwargs, weights[0])
 
-    hooks = [module.register_forward_hook(hook, with_kwargs=True) for module in loaded.attentions]
+    hooks = [module.register_forward_hook(hook, with_kwargs=True) for module in layers]
     try:
         with implementation(loaded, "eager"):
             _text_model(loaded)(**inputs, use_cache=False)
@@ -160,11 +161,11 @@ def _run_eager(
 
 
 def _everything(loaded: Loaded, on_chunk: Callable[[Chunk], None]) -> Watch:
-    return Watch(torch.arange(LENGTH, device=loaded.device), range(len(loaded.layers)), on_chunk)
+    return Watch(torch.arange(LENGTH, device=loaded.device), list(loaded.attending), on_chunk)
 
 
-def _difference(chunk: Chunk, eager: list[Tensor]) -> float:
-    if chunk.layer >= len(eager):
+def _difference(chunk: Chunk, eager: dict[int, Tensor]) -> float:
+    if chunk.layer not in eager:
         return torch.inf
     rows = slice(chunk.start, chunk.start + chunk.weights.shape[1])
     return float((chunk.weights - eager[chunk.layer][:, rows].float()).abs().max())

@@ -10,6 +10,10 @@ from transformers import PreTrainedModel
 
 from flowtui.errors import UnsupportedModelError
 
+ATTENTION_KINDS = ("full_attention", "sliding_attention", "chunked_attention", "attention")
+"""Of the kinds of layers that configurations name, those whose attention weights exist. Others mix tokens without any:
+short convolutions, linear attention, state spaces."""
+
 
 @dataclass(frozen=True, slots=True)
 class Decoder:
@@ -18,14 +22,14 @@ class Decoder:
     Attributes:
         module: Holds the token embedding, the layers and the final norm.
         layers: L decoder layers.
-        attentions: The self-attention of each layer.
+        attentions: The self-attention of each layer; None where the configuration says that a layer has none.
         final_norm: Between the last layer and the head.
         lm_head: Hidden state to logits.
     """
 
     module: PreTrainedModel
     layers: nn.ModuleList
-    attentions: tuple[nn.Module, ...]
+    attentions: tuple[nn.Module | None, ...]
     final_norm: nn.Module
     lm_head: nn.Module
 
@@ -61,15 +65,21 @@ def find_decoder(model: PreTrainedModel) -> Decoder:
             model, f"{len(found)} modules hold the token embedding beside {count} layers, where 1 was expected"
         )
     module, layers = found[0]
-    attentions = []
+    kinds = list(getattr(text, "layer_types", None) or [])
+    attentions: list[nn.Module | None] = []
     for i, layer in enumerate(layers):
         inside = [m for m in layer.modules() if hasattr(m, "layer_idx") and hasattr(m, "scaling")]
+        if not inside and len(kinds) == count and kinds[i] not in ATTENTION_KINDS:
+            attentions.append(None)
+            continue
         if len(inside) != 1:
             names = ", ".join(type(m).__name__ for m in layer.modules() if m is not layer)
             raise _refusal(
                 model, f"layer {i} has {len(inside)} attention modules, where 1 was expected, among: {names}"
             )
         attentions.append(inside[0])
+    if all(attention is None for attention in attentions):
+        raise _refusal(model, f"none of its {count} layers has attention")
     norms = [c for c in module.children() if c is not embedding and _is_norm(c)]
     if len(norms) != 1:
         children = ", ".join(f"{name} ({type(c).__name__})" for name, c in module.named_children())
