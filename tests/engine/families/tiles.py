@@ -12,6 +12,7 @@ import transformers as hf
 from flowtui.engine.processors import images_only
 from tests.engine.families.tiles_cohere_llama import aya_vision, cohere2_vision, llama4, perception_lm
 from tests.engine.families.tiles_common import (
+    ARRANGEMENTS,
     CELLS,
     CHATML,
     IDEFICS,
@@ -29,19 +30,20 @@ from tests.engine.families.tiles_common import (
 from tests.engine.families.tokenizers import build_tokenizer
 
 
-def llava_next(folder: Path) -> None:
+def llava_next(folder: Path, tile_px: int = TILE_PX) -> None:
     tokenizer = build_tokenizer(["<image>"], adds_bos=True)
     image = tokenizer.convert_tokens_to_ids("<image>")
+    tile, pinpoints = {"height": tile_px, "width": tile_px}, [[h * tile_px, w * tile_px] for h, w in ARRANGEMENTS]
     config = hf.LlavaNextConfig(
-        vision_config=hf.CLIPVisionConfig(**VISION),
+        vision_config=hf.CLIPVisionConfig(**{**VISION, "image_size": tile_px}),
         text_config=text_config(hf.MistralConfig, tokenizer, sliding_window=None),
         image_token_index=image,
-        image_grid_pinpoints=PINPOINTS,
+        image_grid_pinpoints=pinpoints,
         vision_feature_layer=-2,
         initializer_range=RANGE,
     )
     images = hf.LlavaNextImageProcessorPil(
-        size={"shortest_edge": TILE_PX}, crop_size=TILE, image_grid_pinpoints=PINPOINTS
+        size={"shortest_edge": tile_px}, crop_size=tile, image_grid_pinpoints=pinpoints
     )
     processor = hf.LlavaNextProcessor(
         images,
@@ -78,7 +80,7 @@ def llava_onevision(folder: Path) -> None:
     build(hf.LlavaOnevisionForConditionalGeneration, config, processor, folder)
 
 
-def internvl(folder: Path) -> None:
+def internvl(folder: Path, tile_px: int = TILE_PX) -> None:
     named = {
         "start_image_token": "<img>",
         "end_image_token": "</img>",
@@ -87,14 +89,14 @@ def internvl(folder: Path) -> None:
     }
     tokenizer = build_tokenizer(["<|im_start|>"], bos=None, eos="<|im_end|>", named=named)
     config = hf.InternVLConfig(
-        vision_config=hf.InternVLVisionConfig(**VISION, use_mask_token=False),
+        vision_config=hf.InternVLVisionConfig(**{**VISION, "image_size": tile_px}, use_mask_token=False),
         text_config=text_config(hf.Qwen2Config, tokenizer),
         image_token_id=tokenizer.context_image_token_id,
         image_seq_length=CELLS**2 // 4,
         initializer_range=RANGE,
     )
     processor = images_only(hf.InternVLProcessor)(
-        hf.GotOcr2ImageProcessorPil(size=TILE, max_patches=6),
+        hf.GotOcr2ImageProcessorPil(size={"height": tile_px, "width": tile_px}, max_patches=6),
         tokenizer,
         video_processor=None,
         image_seq_length=CELLS**2 // 4,

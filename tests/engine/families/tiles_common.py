@@ -17,7 +17,8 @@ RANGE = 0.2
 """Standard deviation of the weights: at the usual 0.02 attention is so even that a wrong row looks like a right one."""
 
 TILE = {"height": TILE_PX, "width": TILE_PX}
-PINPOINTS = [[h * TILE_PX, w * TILE_PX] for h in (1, 2, 3) for w in (1, 2, 3)]
+ARRANGEMENTS = [(rows, cols) for rows in (1, 2, 3) for cols in (1, 2, 3)]
+PINPOINTS = [[rows * TILE_PX, cols * TILE_PX] for rows, cols in ARRANGEMENTS]
 VISION: dict[str, Any] = {
     "hidden_size": 16,
     "intermediate_size": 32,

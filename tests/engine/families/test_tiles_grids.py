@@ -1,0 +1,184 @@
+"""Grids of the tile families against the pixels that each token sees, see `pixel_oracle`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+
+from flowtui.engine.grids import LAYOUTS, Seen
+from flowtui.engine.inputs import Inputs, prepare
+from flowtui.engine.loaded import Loaded
+from flowtui.engine.models import load_model
+from flowtui.engine.results import Span
+from flowtui.engine.spec import RunSpec
+from flowtui.errors import UnsupportedModelError
+from tests.engine.families import tiles
+from tests.engine.families.pixel_oracle import check, check_prompt, embeddings, encoded, picture, rectangles
+from tests.engine.tiny import ANSWER, QUESTION
+
+SIZES = [(96, 96), (150, 60), (50, 140), (20, 30), (97, 61), (33, 34), (200, 20)]
+PAIRS = [((96, 64), (40, 97)), ((60, 60), (61, 130))]
+
+Load = Callable[..., Loaded]
+
+
+@pytest.fixture(scope="module")
+def load(tmp_path_factory: pytest.TempPathFactory) -> Load:
+    """Builds and loads a family once; nearest-pixel resizing, so that a pixel's place is exact."""
+    made: dict[tuple[str, int], Loaded] = {}
+
+    def load(name: str, tile_px: int = tiles.TILE_PX) -> Loaded:
+        if (name, tile_px) not in made:
+            folder = tmp_path_factory.mktemp(name)
+            build = tiles.FAMILIES[name]
+            (build if tile_px == tiles.TILE_PX else partial(build, tile_px=tile_px))(folder)
+            loaded = load_model(str(folder), dtype="float32", device="cpu")
+            loaded.processor.image_processor.resample = 0
+            made[name, tile_px] = loaded
+        return made[name, tile_px]
+
+    return load
+
+
+def _ask(loaded: Loaded, *sizes: tuple[int, int]) -> Inputs:
+    images = tuple(encoded(picture(size)) for size in sizes)
+    return prepare(loaded, RunSpec(model="tiny", images=images, question=QUESTION, answer=ANSWER))
+
+
+MERGED = ["internvl", "idefics3", "smolvlm", "aya_vision", "cohere2_vision", "llama4", "perception_lm"]
+"""A cell is two by two patches."""
+
+
+@pytest.mark.parametrize("sizes", [*((size,) for size in SIZES), *PAIRS], ids=str)
+@pytest.mark.parametrize("name", ["llava_next", *MERGED])
+def test_cells_lie_on_the_pixels_they_see(name: str, sizes: tuple[tuple[int, int], ...], load: Load) -> None:
+    loaded = load(name)
+    if name == "perception_lm" and len(sizes) > 1:
+        sizes = (sizes[0], sizes[0])  # its processor cannot stack images of different numbers of tiles
+    patch = tiles.PATCH_PX * (1 if name == "llava_next" else 2)
+    spans = check_prompt(loaded, sizes, seen_px=patch)
+    positions = np.concatenate([span.positions().ravel() for span in spans])
+    assert len(np.unique(positions)) == len(positions)
+    if name != "llava_next":
+        # Every image token is a cell.
+        np.testing.assert_array_equal(np.sort(positions), _ask(loaded, *sizes).prepared.tokens.image_positions)
+    for image, size in enumerate(sizes):
+        boxes = [span.box_px for span in spans if span.image == image]
+        assert (0, 0, *size) in boxes or len(boxes) == 1, "no view of the whole image"
+
+
+@pytest.mark.parametrize("sizes", [*((size,) for size in SIZES), *PAIRS], ids=str)
+def test_shrunk_map(sizes: tuple[tuple[int, int], ...], load: Load) -> None:
+    """OneVision interpolates a map that is too large: a cell mixes its neighbours' patches."""
+    loaded = load("llava_onevision")
+    spans = check_prompt(loaded, sizes, seen_px=tiles.PATCH_PX, blur_cells=1)
+    if sizes == ((96, 96),):
+        # 12 x 12 cells of nine tiles become those of four.
+        assert [(s.rows, s.cols, s.row_stride) for s in spans] == [(4, 4, 4), (8, 8, 9)]
+
+
+@pytest.mark.parametrize("name", ["llava_next", "llava_onevision"])
+def test_what_is_no_cell_is_a_newline(name: str, load: Load) -> None:
+    loaded = load(name)
+    inputs = _ask(loaded, (150, 60), (50, 140))
+    tokens = inputs.prepared.tokens
+    cells = np.concatenate([span.positions().ravel() for span in tokens.spans])
+    others = np.setdiff1d(tokens.image_positions, cells)
+    assert len(others) == sum(span.rows for span in tokens.spans if span.row_stride > span.cols) > 0
+    entered = embeddings(loaded, inputs.model_inputs)
+    newline = loaded.model.model.image_newline
+    assert all(torch.equal(entered[i], newline) for i in others)
+    assert not any(torch.equal(entered[i], newline) for i in cells)
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+@pytest.mark.parametrize("name", ["llava_next", "internvl"])
+def test_tiles_that_patches_do_not_fill(name: str, size: tuple[int, int], load: Load) -> None:
+    """A tile of 36 pixels has patches on the first 32 of them, as SigLIP's of 384 has on 378."""
+    loaded = load(name, 36)
+    joined = name == "llava_next"
+    # Cells of a joined map are spread over its tiles' margins: up to a margin of half a patch off.
+    check_prompt(loaded, [size], seen_px=tiles.PATCH_PX * (1 if joined else 2), blur_cells=0.5 * joined)
+    spans = _ask(loaded, size).prepared.tokens.spans
+    whole = spans[0 if joined else -1]
+    assert whole.box_px == pytest.approx((0, 0, size[0] * 32 / 36, size[1] * 32 / 36))
+
+
+def test_several_images_of_one_sample_come_as_padded_views(load: Load) -> None:
+    """What OneVision's processor makes of nested images: no tiles, each image padded to a square, a newline token."""
+    loaded = load("llava_onevision")
+    sizes = [(96, 64), (40, 97)]
+    text = "<image> <image> " + QUESTION
+
+    def run(images: list[object]) -> tuple[tuple[Span, ...], torch.Tensor]:
+        prompt = dict(loaded.processor(images=[images], text=text, return_tensors="pt"))
+        ids = prompt["input_ids"][0].numpy()
+        placeholders = np.flatnonzero(ids == loaded.image_token_id)
+        seen = Seen(
+            "llava_onevision",
+            loaded.model.config,
+            loaded.processor,
+            prompt,
+            ids,
+            placeholders,
+            tuple(map(tuple, sizes)),
+        )
+        return LAYOUTS["llava_onevision"](seen), embeddings(loaded, prompt)
+
+    plain = [picture(size) for size in sizes]
+    spans, before = run([*plain])
+    assert [s.box_px for s in spans] == [(0, -16, 96, 80), (-28, 0, 69, 97)]
+    needed = 0
+    for image, size in enumerate(sizes):
+        for black in rectangles(size, 4, seed=image):
+            painted = [*plain[:image], picture(size, black), *plain[image + 1 :]]
+            changed = (run(painted)[1] != before).any(-1).numpy()
+            needed += check(spans, image, black, changed, seen_px=tiles.PATCH_PX)
+    assert needed > 8
+
+
+def test_views_without_a_grid(load: Load) -> None:
+    """Idefics2: a block of latent tokens changes with the pixels of its own view only."""
+    loaded = load("idefics2")
+    sizes = ((96, 64), (41, 97))
+    spans = _ask(loaded, *sizes).prepared.tokens.spans
+    assert all(span.rows == span.cols == 0 for span in spans)
+    assert [s.box_px for s in spans[5:]] == [
+        (0, 0, 20, 48),
+        (20, 0, 41, 48),
+        (0, 48, 20, 97),
+        (20, 48, 41, 97),
+        (0, 0, 41, 97),
+    ]
+    plain = [picture(size) for size in sizes]
+
+    def entered(images: list[object]) -> torch.Tensor:
+        spec = RunSpec(model="tiny", images=tuple(map(encoded, images)), question=QUESTION, answer=ANSWER)
+        seen: list[torch.Tensor] = []
+        hook = loaded.decoder.register_forward_pre_hook(
+            lambda _m, _a, kwargs: seen.append(kwargs["inputs_embeds"][0].clone()), with_kwargs=True
+        )
+        with torch.no_grad():
+            loaded.model(**prepare(loaded, spec).model_inputs, use_cache=False)
+        hook.remove()
+        return seen[0]
+
+    before = entered([*plain])
+    for quarter, black in enumerate([(2, 3, 12, 20), (30, 5, 38, 30), (3, 60, 15, 80), (25, 55, 40, 90)]):
+        after = entered([plain[0], picture(sizes[1], black)])
+        blocks = [bool((after[s.start : s.end] != before[s.start : s.end]).any()) for s in spans]
+        assert blocks == [*[False] * 5, *(i in (quarter, 4) for i in range(5))]
+
+
+def test_a_prompt_that_does_not_fit_its_images_is_refused(load: Load) -> None:
+    loaded = load("internvl")
+    inputs = _ask(loaded, (96, 64))
+    prompt, tokens = inputs.model_inputs, inputs.prepared.tokens
+    for positions in (tokens.image_positions[:-1], np.append(tokens.image_positions, tokens.image_positions[-1] + 1)):
+        seen = Seen("internvl", loaded.model.config, loaded.processor, prompt, tokens.ids, positions, ((96, 64),))
+        with pytest.raises(UnsupportedModelError, match="96 x 64"):
+            LAYOUTS["internvl"](seen)
