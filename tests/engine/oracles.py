@@ -41,6 +41,20 @@ def hooks_left(model: nn.Module) -> int:
 def hidden_image(loaded: Loaded, hidden: Callable[[int], Tensor]) -> Iterator[None]:
     """Inside, every row but a hidden token's own cannot see the tokens `hidden(layer)` as keys in that layer."""
 
+    def gone(index: int, n: int) -> Tensor:
+        columns = torch.zeros(n, dtype=torch.bool)
+        columns[hidden(index)] = True
+        # The diagonal stays: a row without any key has no softmax.
+        return columns[None, :] & ~torch.eye(n, dtype=torch.bool)
+
+    with cut_connections(loaded, gone):
+        yield
+
+
+@contextmanager
+def cut_connections(loaded: Loaded, gone: Callable[[int, int], Tensor]) -> Iterator[None]:
+    """Inside, layer i's rows do not see the keys where `gone(i, N)` [N N] (row, key) is True."""
+
     def cut(index: int) -> Callable[..., tuple[tuple[object, ...], dict[str, object]]]:
         def hook(
             _: nn.Module, args: tuple[Tensor, ...], kwargs: dict[str, Tensor | None]
@@ -52,10 +66,7 @@ def hidden_image(loaded: Loaded, hidden: Callable[[int], Tensor]) -> Iterator[No
                 allowed = torch.ones(n, n, dtype=torch.bool).tril()
             else:
                 allowed = own[0, 0] if own.dtype == torch.bool else own[0, 0] == 0
-            gone = torch.zeros(n, dtype=torch.bool)
-            gone[hidden(index)] = True
-            # The diagonal stays: a row without any key has no softmax.
-            allowed = allowed & (~gone[None, :] | torch.eye(n, dtype=torch.bool))
+            allowed = allowed & ~gone(index, n)
             mask = torch.zeros(n, n, dtype=stream.dtype).masked_fill(~allowed, torch.finfo(stream.dtype).min)
             return args, {**kwargs, "attention_mask": mask[None, None]}
 

@@ -145,6 +145,7 @@ def build(family: str) -> tuple[Loaded, Inputs]:
     }
     n = start + len(answer)
     group = np.zeros(n, dtype=np.uint8)
+    group[int(image[-1]) + 1 : start] = 2
     group[start:] = 3
     group[image] = 1
     tokens = Tokens(full["input_ids"][0].numpy(), ("",) * n, group, (), start)
