@@ -31,9 +31,7 @@ def padded_square(seen: Seen) -> tuple[Span, ...]:
     )
 
 
-def _square_box(
-    processor: object, size: tuple[int, int], seen_px: tuple[int, int]
-) -> tuple[float, float, float, float]:
+def _square_box(processor: object, size: tuple[int, int], seen_px: tuple[int, int]) -> Box:
     side, least = seen_px[0], int(getattr(processor, "min_size", 0))
     width, height = (max(round(length * (side / max(size))), least) for length in size)
     placed = Resized(width / size[0], height / size[1], (side - width) // 2, (side - height) // 2)
