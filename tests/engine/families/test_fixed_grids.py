@@ -39,7 +39,8 @@ Box = tuple[float, float, float, float]
 
 
 @cache
-def _load(name: str) -> Loaded:
+def load(name: str) -> Loaded:
+    """A family's tiny model, made once."""
     with TemporaryDirectory() as folder:
         FAMILIES[name](Path(folder))
         return load_model(folder, dtype="float32", device="cpu")
@@ -133,7 +134,7 @@ def _one_span(loaded: Loaded, size: tuple[int, int]) -> tuple[Span, float, float
 @pytest.mark.parametrize("size", SIZES, ids=str)
 @pytest.mark.parametrize("name", [name for name in WITH_GRID if name != "fast_vlm"])
 def test_a_cell_sees_its_box_and_nothing_else(name: str, size: tuple[int, int]) -> None:
-    loaded = _load(name)
+    loaded = load(name)
     span, width, height = _one_span(loaded, size)
     margin_x, margin_y = (MARGIN_SEEN_PX / 8 * side for side in (width, height))
     touched = 0
@@ -154,7 +155,7 @@ def test_a_cell_sees_its_box_and_nothing_else(name: str, size: tuple[int, int]) 
 @pytest.mark.parametrize("size", SIZES, ids=str)
 def test_a_feature_of_a_convolution_lies_in_the_middle_of_what_it_sees(size: tuple[int, int]) -> None:
     """FastVLM's tower: a feature sees more than its cell, most of all its cell."""
-    loaded = _load("fast_vlm")
+    loaded = load("fast_vlm")
     span, _, _ = _one_span(loaded, size)
     for row, col in ((1, 1), (3, 5), (6, 2)):
         (box,) = [box for position, box in _cells(span) if position == span.positions()[row, col]]
@@ -167,7 +168,7 @@ def test_a_feature_of_a_convolution_lies_in_the_middle_of_what_it_sees(size: tup
 
 @pytest.mark.parametrize("name", SEVERAL_IMAGES)
 def test_each_image_has_its_span(name: str) -> None:
-    loaded = _load(name)
+    loaded = load(name)
     sizes = ((150, 70), (96, 96))
     plain = tuple(_png(size) for size in sizes)
     one, two = _prepare(loaded, *plain).prepared.tokens.spans
@@ -202,11 +203,11 @@ BOXES = [
 
 @pytest.mark.parametrize(("name", "size", "box"), BOXES)
 def test_boxes_worked_by_hand(name: str, size: tuple[int, int], box: Box) -> None:
-    assert _one_span(_load(name), size)[0].box_px == pytest.approx(box, abs=1e-9)
+    assert _one_span(load(name), size)[0].box_px == pytest.approx(box, abs=1e-9)
 
 
 def test_rows_of_fuyu_end_in_a_newline_token() -> None:
-    inputs = _prepare(_load("fuyu"), _png((40, 30)))
+    inputs = _prepare(load("fuyu"), _png((40, 30)))
     (span,) = inputs.prepared.tokens.spans
     assert (span.rows, span.cols, span.row_stride) == (4, 5, 6)
     assert [inputs.prepared.tokens.text[p] for p in span.positions()[:, -1] + 1] == ["|NEWLINE|"] * 4
@@ -214,7 +215,7 @@ def test_rows_of_fuyu_end_in_a_newline_token() -> None:
 
 def test_pan_and_scan_stays_off() -> None:
     """Gemma 3's processor switches it off in every call that does not ask for it, whatever its image part says."""
-    loaded = _load("gemma3")
+    loaded = load("gemma3")
     inputs = _prepare(loaded, _png((333, 129)))
     settings = {"do_pan_and_scan": True, "pan_and_scan_min_crop_size": 16}
     with pytest.MonkeyPatch.context() as patch:
@@ -225,7 +226,7 @@ def test_pan_and_scan_stays_off() -> None:
 
 @pytest.mark.parametrize("name", WITHOUT_GRID)
 def test_query_tokens_have_no_grid(name: str) -> None:
-    loaded = _load(name)
+    loaded = load(name)
     inputs = _prepare(loaded, _png((150, 70)))
     (span,) = inputs.prepared.tokens.spans
     assert (span.start, span.end, span.rows, span.cols) == (0, QUERIES, 0, 0)
@@ -237,10 +238,10 @@ def test_query_tokens_have_no_grid(name: str) -> None:
 
 def test_fuyu_takes_one_image() -> None:
     with pytest.raises(FlowtuiError, match="images"):
-        _prepare(_load("fuyu"), _png((40, 30)), _png((40, 30)))
+        _prepare(load("fuyu"), _png((40, 30)), _png((40, 30)))
 
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_every_family_is_in_the_table(name: str) -> None:
-    family = KNOWN[_load(name).info.family]
+    family = KNOWN[load(name).info.family]
     assert not family.refused
