@@ -125,6 +125,7 @@ DYNAMIC: tuple[Family, ...] = (
         "Image features enter again after each of the first layers (DeepStack); a cut image gets none.",
     ),
     Family("glm4v", "GLM-4.1V", _MERGED),
+    Family("ovis2", "Ovis2", "A grid of the whole image, then one per tile where there are several."),
 )
 """Grids that follow the image's size."""
 

@@ -13,6 +13,10 @@ from transformers import (
     Glm4vForConditionalGeneration,
     Glm4vImageProcessorPil,
     Glm4vProcessor,
+    Ovis2Config,
+    Ovis2ForConditionalGeneration,
+    Ovis2ImageProcessorPil,
+    Ovis2Processor,
     PreTrainedModel,
     PreTrainedTokenizerFast,
     ProcessorMixin,
@@ -42,6 +46,7 @@ CHATML = (
 )
 CHATML_WORDS = ("You", "are", "a", "helpful", "assistant", ".")
 QWEN_SPECIAL = ("<|im_start|>", "<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>")
+OVIS_MARKS = ("<IMG_START>", "<IMG_GRID>", "<IMG_COL>", "<IMG_ROW>", "<IMG_END>")
 GLM_SPECIAL = (
     *("[gMASK]", "<sop>", "<|system|>", "<|user|>", "<|assistant|>", "<|begin_of_image|>", "<|end_of_image|>"),
     *("<|begin_of_video|>", "<|end_of_video|>", "<|image|>", "<|video|>"),
@@ -177,10 +182,38 @@ def glm4v(folder: Path) -> None:
     save(Glm4vForConditionalGeneration(config), processor, folder)
 
 
+def ovis2(folder: Path) -> None:
+    """Views of 52 pixels: six patches a side, merged by two, and a margin of four that no patch sees."""
+    special = ("<|im_start|>", "<image>", "<IMG_ATOM>", *OVIS_MARKS)
+    tokenizer = build_tokenizer(special, bos=None, eos="<|im_end|>", pad="<|endoftext|>", words=CHATML_WORDS)
+    text = {**TEXT, **ends(tokenizer), "model_type": "qwen2"}
+    vision = {
+        **{name: VISION[name] for name in ("hidden_size", "intermediate_size", "patch_size")},
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "image_size": 52,
+        "hidden_stride": 2,
+        "vocab_size": 64,
+    }
+    config = Ovis2Config(
+        text_config=text,
+        vision_config=vision,
+        image_token_id=ids_of(tokenizer, "<IMG_ATOM>")[0],
+        visual_indicator_token_ids=ids_of(tokenizer, *OVIS_MARKS),
+        vocab_size=len(tokenizer),
+        hidden_size=TEXT["hidden_size"],
+    )
+    images = Ovis2ImageProcessorPil(size={"height": 52, "width": 52}, crop_to_patches=True, max_patches=6)
+    template = CHATML.replace("IMAGE", "<image>\n")
+    processor = Ovis2Processor(images, tokenizer, chat_template=template, image_seq_length=9)
+    save(Ovis2ForConditionalGeneration(config), processor, folder)
+
+
 FAMILIES: dict[str, Callable[[Path], None]] = {
     "qwen2_vl": qwen2_vl,
     "qwen2_5_vl": qwen2_5_vl,
     "qwen3_vl": qwen3_vl,
     "glm4v": glm4v,
+    "ovis2": ovis2,
 }
 """Model type, or model type and variant, to the function that writes the model into a folder."""

@@ -8,25 +8,29 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from flowtui.engine.grids import LAYOUTS, Seen
 from flowtui.engine.inputs import Inputs, prepare
 from flowtui.engine.loaded import Loaded
 from flowtui.engine.models import load_model
 from flowtui.engine.results import Span
 from flowtui.engine.spec import RunSpec
-from tests.engine.families.dynamic import FAMILIES, PATCH_PX
+from flowtui.errors import UnsupportedModelError
+from tests.engine.families.dynamic import FAMILIES
 from tests.engine.tiny import ANSWER, QUESTION
 
 Size = tuple[int, int]
 Prompt = dict[str, Tensor]
 
-SIZES: tuple[tuple[Size, ...], ...] = (((96, 96),), ((170, 64),), ((50, 120),), ((100, 60), (64, 110)))
+SIZES: tuple[tuple[Size, ...], ...] = (((48, 48),), ((96, 96),), ((170, 64),), ((50, 120),), ((100, 60), (64, 110)))
 GRAY, BLACK = (200, 200, 200), (0, 0, 0)
 
 
@@ -53,8 +57,15 @@ def merged_patches(before: Prompt, after: Prompt) -> Tensor:
     return (before["pixel_values"] - after["pixel_values"]).abs().mean(1).reshape(-1, 4).mean(1)
 
 
+def ovis2(before: Prompt, after: Prompt) -> Tensor:
+    """Views of 52 pixels: three by three cells of 16, and a margin of 4."""
+    change = (before["pixel_values"] - after["pixel_values"]).abs().mean(1)[:, :48, :48]
+    return torch.stack([part.mean((1, 2)) for row in change.split(16, 1) for part in row.split(16, 2)], 1).reshape(-1)
+
+
 CHANGE: dict[str, Callable[[Prompt, Prompt], Tensor]] = {
     "glm4v": merged_patches,
+    "ovis2": ovis2,
     "qwen2_5_vl": merged_patches,
     "qwen2_vl": merged_patches,
     "qwen3_vl": merged_patches,
@@ -71,6 +82,7 @@ def test_boxes_are_the_pixels_that_the_tokens_see(loaded: Loaded, sizes: tuple[S
     cells = [int(p) for span in spans for p in span.positions().reshape(-1)]
     assert sorted(cells) == sorted(place), "each image token is one grid's cell, once"
     assert {s.image for s in spans} == set(range(len(sizes)))
+    assert max(s.rows for s in spans) > 1 < max(s.cols for s in spans)
     for span in spans:
         for axis, count in enumerate((span.cols, span.rows)):
             if count < 2:
@@ -105,9 +117,13 @@ def check_half(grid: NDArray[np.float32], edge: int) -> None:
     assert grid[:, edge:].max() < 0.2 * whole
 
 
-def test_patches_are_as_small_as_the_processors(loaded: Loaded) -> None:
-    """A cell covers about two patches a side, so that the sizes above have several rows and columns."""
-    (span,) = prepared(loaded, [Image.new("RGB", (96, 96), GRAY)]).prepared.tokens.spans[-1:]
-    assert (span.rows, span.cols) == (6, 6)
-    assert span.box_px == (0, 0, 96, 96)
-    assert 96 / span.cols == 2 * PATCH_PX
+def test_tokens_that_do_not_fit_the_images_are_refused(loaded: Loaded) -> None:
+    inputs = prepared(loaded, [Image.new("RGB", (96, 64), GRAY)])
+    ids, positions = inputs.prepared.tokens.ids[: inputs.prompt_length], inputs.image_positions.numpy()
+    layout, parts = LAYOUTS[loaded.info.family], (loaded.model.config, loaded.processor, inputs.model_inputs)
+    seen = Seen(loaded.info.family, *parts, ids, positions, ((96, 64),))
+    assert sum(span.rows * span.cols for span in layout(seen)) == len(positions)
+    gap = np.concatenate([positions[:1] - 1, positions[1:]])
+    for wrong in (positions[:-1], np.append(positions, len(ids)), gap):
+        with pytest.raises(UnsupportedModelError, match="do not fit its images"):
+            layout(replace(seen, image_positions=wrong))
