@@ -29,10 +29,11 @@ lens         ids          [T k]   int32    likeliest tokens at each answer row, 
 knockout     logprob      [4 T]   float32  natural log-probability of each answer token, one edge cut in each row
              base         [T]     float32  the same of the untouched model
              (`layer` is the centre of the window)
-faithfulness deletion     [3 S]   float32  probability of the answer when image tokens are removed, hottest first
-             insertion    [3 S]   float32  the same when they are added to no image, hottest first
+faithfulness deletion     [4 S]   float32  probability of the answer when image tokens are removed, hottest first
+             insertion    [4 S]   float32  the same when they are added to no image, hottest first
              fraction     [S]     float32  image tokens removed or added, 0 to 1
-             (the probability is the geometric mean over the answer tokens)
+             ranked       [3]     bool     the map is not zero everywhere; where it is, its curves are by reading order
+             (rows: `MAPS`, then the mean of random orders; the probability is the geometric mean over answer tokens)
 """
 
 from __future__ import annotations
@@ -101,9 +102,10 @@ ARRAYS: dict[str, dict[str, Expected]] = {
     },
     "knockout": {"logprob": _array((len(EDGES), "T")), "base": _array(("T",))},
     "faithfulness": {
-        "deletion": _array((len(MAPS), "S"), lowest=0),
-        "insertion": _array((len(MAPS), "S"), lowest=0),
+        "deletion": _array((len(MAPS) + 1, "S"), lowest=0),
+        "insertion": _array((len(MAPS) + 1, "S"), lowest=0),
         "fraction": _array(("S",), lowest=0),
+        "ranked": _array((len(MAPS),), kind="b"),
     },
 }
 

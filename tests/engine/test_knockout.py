@@ -41,20 +41,18 @@ def compute(
 
 def slow(loaded: Loaded, inputs: Inputs, edge: str, layers: Sequence[int]) -> np.ndarray:
     """The answer's log-probabilities from one whole pass with a mask written out by hand."""
-    group, n = inputs.prepared.tokens.group, inputs.length
     first, last = inputs.prompt_length - 1, inputs.length - 2
     source, target = edge.split("->")
-    names = ["system", "image", "user", "answer"]
+    names = np.array(["system", "image", "user", "answer"])
+    keys = names[inputs.prepared.tokens.group]
+    queries = keys.copy()
+    queries[first : last + 1] = "answer"
+    # The last token's row predicts nothing here.
+    queries[last + 1 :] = ""
+    connected = torch.from_numpy((queries == target)[:, None] & (keys == source)[None, :])
 
-    def gone(layer: int, size: int) -> Tensor:
-        mask = torch.zeros(size, size, dtype=torch.bool)
-        for row in range(n):
-            of = "answer" if first <= row <= last else names[group[row]]
-            for key in range(n):
-                cut = of == target and names[group[key]] == source and key != row
-                # A row past the last answer row is an answer token, but predicts nothing here.
-                mask[row, key] = cut and layer in layers and row <= last
-        return mask
+    def gone(layer: int, n: int) -> Tensor:
+        return connected & ~torch.eye(n, dtype=torch.bool) & (layer in layers)
 
     with torch.no_grad(), cut_connections(loaded, gone):
         logits = loaded.model(**inputs.model_inputs, use_cache=False).logits[0, first : last + 1].double()
