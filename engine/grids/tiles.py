@@ -119,10 +119,7 @@ def idefics3(seen: Seen) -> tuple[Span, ...]:
     def tiles_of(size: Size, cursor: Cursor) -> list[Box]:
         at, rows, cols = starts[cursor.peek()], 0, 0
         while at < len(seen.image_positions) and (name := name_before(int(seen.image_positions[at]))):
-            row, col = int(name[1]), int(name[2])
-            if (row, col) == (1, 1) and rows:
-                break
-            rows, cols, at = max(rows, row), max(cols, col), at + tokens
+            rows, cols, at = max(rows, int(name[1])), max(cols, int(name[2])), at + tokens
         return [*(_stretched(size, rows, cols) if rows else ()), _whole(size)]
 
     return _spans(seen, tokens, tiles_of)

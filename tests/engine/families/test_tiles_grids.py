@@ -108,6 +108,13 @@ def test_tiles_that_patches_do_not_fill(name: str, size: tuple[int, int], load: 
     assert whole.box_px == pytest.approx((0, 0, size[0] * 32 / 36, size[1] * 32 / 36))
 
 
+def test_joined_map_ends_with_its_last_patch(load: Load) -> None:
+    """Two tiles of 36 pixels: the last of the eight patches ends at 36 + 32."""
+    _, joined = _ask(load("llava_next", 36), (72, 36)).prepared.tokens.spans
+    assert (joined.rows, joined.cols) == (4, 8)
+    assert joined.box_px == pytest.approx((0, 0, 68, 32))
+
+
 def test_several_images_of_one_sample_come_as_padded_views(load: Load) -> None:
     """What OneVision's processor makes of nested images: no tiles, each image padded to a square, a newline token."""
     loaded = load("llava_onevision")
