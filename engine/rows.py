@@ -177,19 +177,30 @@ class Scores:
         self.query, self.key, self.mask = query, key, mask
         self.scaling, self.causal, self.softcap = scaling, causal, softcap
 
-    def weights(self, rows: Tensor) -> Tensor:
-        """[B H R K] float32, sums to 1 over K."""
+    def reach(self, rows: Tensor) -> int:
+        """How many leading keys hold all that these rows [R] can see."""
+        keys = self.key.shape[2]
+        if self.causal:
+            return int(rows.max()) + 1
+        if self.mask is None or self.mask.dtype != torch.bool:
+            return keys
+        seen = self.mask.expand(-1, -1, self.query.shape[2], -1)[:, :, rows].any(2).any(1).any(0).nonzero()
+        return int(seen.max()) + 1 if len(seen) else keys
+
+    def weights(self, rows: Tensor, keys: int | None = None) -> Tensor:
+        """[B H R K] float32, sums to 1 over K; K may be cut down to what the rows reach."""
         b, h, _, d = self.query.shape
         groups = self.key.shape[1]
+        seen = self.key[:, :, :keys].float()
         # Keys are shared by groups of query heads; float32, for half precision would round the scores.
         query = self.query[:, :, rows].float().reshape(b, groups, h // groups, len(rows), d)
-        scores = (query @ self.key.float()[:, :, None].transpose(-1, -2)).reshape(b, h, len(rows), -1) * self.scaling
+        scores = (query @ seen[:, :, None].transpose(-1, -2)).reshape(b, h, len(rows), -1) * self.scaling
         if self.softcap is not None:
             scores = torch.tanh(scores / self.softcap) * self.softcap
         if self.causal:
             scores = scores.masked_fill(torch.arange(scores.shape[-1], device=rows.device) > rows[:, None], -torch.inf)
         elif self.mask is not None:
-            mask = self.mask.expand(-1, -1, self.query.shape[2], -1)[:, :, rows]
+            mask = self.mask.expand(-1, -1, self.query.shape[2], -1)[:, :, rows, :keys]
             scores = scores.masked_fill(~mask, -torch.inf) if mask.dtype == torch.bool else scores + mask.float()
         return scores.softmax(-1)
 
