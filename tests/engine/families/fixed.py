@@ -27,6 +27,7 @@ from transformers import (
     FuyuForCausalLM,
     FuyuImageProcessorPil,
     FuyuProcessor,
+    Gemma2Config,
     Gemma3Config,
     Gemma3ForConditionalGeneration,
     Gemma3ImageProcessorPil,
@@ -53,12 +54,14 @@ from transformers import (
     PaliGemmaForConditionalGeneration,
     PaliGemmaProcessor,
     PersimmonConfig,
+    PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerFast,
     Qwen2Config,
     ResNetConfig,
     SiglipImageProcessorPil,
     SiglipVisionConfig,
+    T5Config,
     VipLlavaConfig,
     VipLlavaForConditionalGeneration,
 )
@@ -243,12 +246,28 @@ def build_vipllava(folder: Path) -> None:
 
 def build_paligemma(folder: Path) -> None:
     """Gemma that reads the whole prompt in both directions; positions count from 1; no chat template."""
+    _build_paligemma(folder, GemmaConfig)
+
+
+def build_paligemma2(folder: Path) -> None:
+    """Gemma 2 behind the same: a local window in every other layer, soft caps on scores and logits."""
+    _build_paligemma(
+        folder,
+        Gemma2Config,
+        query_pre_attn_scalar=8,
+        sliding_window=11,
+        attn_logit_softcapping=3.0,
+        final_logit_softcapping=4.0,
+    )
+
+
+def _build_paligemma(folder: Path, text: type[PreTrainedConfig], **options: Any) -> None:
     torch.manual_seed(0)
     tokenizer = build_tokenizer([], bos="<bos>", eos="<eos>", named={"image_token": "<image>"})
     processor = PaliGemmaProcessor(SiglipImageProcessorPil(size=SQUARE, image_seq_length=CELLS), tokenizer)
     config = PaliGemmaConfig(
         vision_config=SiglipVisionConfig(**VISION, projection_dim=32, vision_use_head=False),
-        text_config=GemmaConfig(**TEXT | {"head_dim": 8, "num_key_value_heads": 1}, **_ids(processor.tokenizer)),
+        text_config=text(**TEXT | {"head_dim": 8, "num_key_value_heads": 1}, **_ids(processor.tokenizer), **options),
         image_token_index=processor.image_token_id,
         projection_dim=32,
         hidden_size=32,
@@ -429,10 +448,24 @@ def build_blip_2(folder: Path) -> None:
     text |= {
         k: v for k, v in TEXT.items() if k not in ("intermediate_size", "num_key_value_heads", "initializer_range")
     }
+    _save_blip_2(OPTConfig(**text, **_ids(processor.tokenizer)), processor, folder)
+
+
+def build_blip_2_t5(folder: Path) -> None:
+    """The kind of BLIP-2 that is refused."""
+    tokenizer = build_tokenizer(["<image>"], bos=None)
+    processor = Blip2Processor(BlipImageProcessorPil(size=SQUARE), tokenizer, num_query_tokens=QUERIES)
+    text = T5Config(
+        vocab_size=len(tokenizer), d_model=32, d_ff=64, d_kv=8, num_layers=1, num_heads=2, decoder_start_token_id=0
+    )
+    _save_blip_2(text, processor, folder)
+
+
+def _save_blip_2(text: PreTrainedConfig, processor: Blip2Processor, folder: Path) -> None:
     config = Blip2Config(
         vision_config=Blip2VisionConfig(**VISION),
         qformer_config=Blip2QFormerConfig(**QFORMER),
-        text_config=OPTConfig(**text, **_ids(processor.tokenizer)),
+        text_config=text,
         num_query_tokens=QUERIES,
         image_token_index=processor.tokenizer.convert_tokens_to_ids("<image>"),
         initializer_range=RANGE,
@@ -447,6 +480,7 @@ FAMILIES: dict[str, Callable[[Path], None]] = {
     "llava-siglip": build_llava_full,
     "vipllava": build_vipllava,
     "paligemma": build_paligemma,
+    "paligemma-2": build_paligemma2,
     "gemma3": build_gemma3,
     "deepseek_vl": build_deepseek_vl,
     "janus": build_janus,

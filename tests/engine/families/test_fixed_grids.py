@@ -46,7 +46,8 @@ def load(name: str) -> Loaded:
         return load_model(folder, dtype="float32", device="cpu")
 
 
-def _png(size: tuple[int, int], black: Box | None = None) -> bytes:
+def png_of(size: tuple[int, int], black: Box | None = None) -> bytes:
+    """A gray picture with a black rectangle."""
     image = Image.new("RGB", size, (128, 128, 128))
     if black is not None:
         left, top, right, bottom = black
@@ -56,19 +57,20 @@ def _png(size: tuple[int, int], black: Box | None = None) -> bytes:
     return file.getvalue()
 
 
-def _prepare(loaded: Loaded, *images: bytes) -> Inputs:
+def prepare_with(loaded: Loaded, *images: bytes) -> Inputs:
+    """The usual question and answer about some images."""
     return prepare(loaded, RunSpec(model="tiny", images=images, question=QUESTION, answer=ANSWER))
 
 
 @contextmanager
-def _patches_alone(loaded: Loaded) -> Iterator[None]:
+def patches_alone(loaded: Loaded, within: torch.nn.Module | None = None) -> Iterator[None]:
     """Inside, vision attention gives nothing, so that a patch's features are its own pixels' alone."""
 
     def nothing(_: object, __: object, output: Any) -> Any:
         return torch.zeros_like(output) if isinstance(output, torch.Tensor) else (torch.zeros_like(output[0]), None)
 
     inside = set(loaded.decoder.modules())
-    outside = [m for m in loaded.model.modules() if m not in inside]
+    outside = [m for m in (within or loaded.model).modules() if m not in inside]
     hooks = [m.register_forward_hook(nothing) for m in outside if type(m).__name__.endswith("Attention")]
     try:
         yield
@@ -86,7 +88,7 @@ def _entering(loaded: Loaded, inputs: Inputs) -> NDArray[np.float32]:
 
     hook = loaded.decoder.register_forward_pre_hook(look, with_kwargs=True)
     try:
-        with torch.no_grad(), _patches_alone(loaded):
+        with torch.no_grad(), patches_alone(loaded):
             loaded.model(**inputs.model_inputs, use_cache=False)
     finally:
         hook.remove()
@@ -95,7 +97,7 @@ def _entering(loaded: Loaded, inputs: Inputs) -> NDArray[np.float32]:
 
 def _changes(loaded: Loaded, before: tuple[bytes, ...], after: tuple[bytes, ...]) -> NDArray[np.float32]:
     """How much each token's embedding changes: [N]."""
-    one, two = (_entering(loaded, _prepare(loaded, *images)) for images in (before, after))
+    one, two = (_entering(loaded, prepare_with(loaded, *images)) for images in (before, after))
     return np.asarray(np.abs(one - two).max(-1))
 
 
@@ -123,7 +125,7 @@ def _meet(one: Box, two: Box, grown_x: float, grown_y: float) -> bool:
 
 def _one_span(loaded: Loaded, size: tuple[int, int]) -> tuple[Span, float, float]:
     """The span of one image, and the width and height of its cells in pixels of the original."""
-    inputs = _prepare(loaded, _png(size))
+    inputs = prepare_with(loaded, png_of(size))
     (span,) = inputs.prepared.tokens.spans
     # Every image token is a cell.
     assert span.positions().ravel().tolist() == inputs.image_positions.tolist()
@@ -140,7 +142,7 @@ def test_a_cell_sees_its_box_and_nothing_else(name: str, size: tuple[int, int]) 
     touched = 0
     for place in PLACES:
         black = _rectangle(size, place)
-        change = _changes(loaded, (_png(size),), (_png(size, black),))
+        change = _changes(loaded, (png_of(size),), (png_of(size, black),))
         cells = dict(_cells(span))
         assert set(change.nonzero()[0]) <= cells.keys()
         for position, box in cells.items():
@@ -160,7 +162,7 @@ def test_a_feature_of_a_convolution_lies_in_the_middle_of_what_it_sees(size: tup
     for row, col in ((1, 1), (3, 5), (6, 2)):
         (box,) = [box for position, box in _cells(span) if position == span.positions()[row, col]]
         black = (round(box[0]), round(box[1]), round(box[2]), round(box[3]))
-        change = _changes(loaded, (_png(size),), (_png(size, black),))[span.positions()]
+        change = _changes(loaded, (png_of(size),), (png_of(size, black),))[span.positions()]
         centre = [(change.sum(axis) * np.arange(8)).sum() / change.sum() for axis in (1, 0)]
         # Within a cell: padding at the borders and rounding to whole pixels pull a little.
         assert centre == pytest.approx([row, col], abs=1)
@@ -170,13 +172,13 @@ def test_a_feature_of_a_convolution_lies_in_the_middle_of_what_it_sees(size: tup
 def test_each_image_has_its_span(name: str) -> None:
     loaded = load(name)
     sizes = ((150, 70), (96, 96))
-    plain = tuple(_png(size) for size in sizes)
-    one, two = _prepare(loaded, *plain).prepared.tokens.spans
+    plain = tuple(png_of(size) for size in sizes)
+    one, two = prepare_with(loaded, *plain).prepared.tokens.spans
     assert (one.image, two.image) == (0, 1)
     alone = tuple(_one_span(loaded, size)[0] for size in sizes)
     assert (one.box_px, two.box_px) == (alone[0].box_px, alone[1].box_px)
     for changed, span in enumerate((one, two)):
-        black = tuple(_png(s, (0, 0, *s)) if i == changed else _png(s) for i, s in enumerate(sizes))
+        black = tuple(png_of(s, (0, 0, *s)) if i == changed else png_of(s) for i, s in enumerate(sizes))
         change = _changes(loaded, plain, black)
         assert set(change.nonzero()[0]) <= set(span.positions().ravel())
         assert change.any()
@@ -207,7 +209,7 @@ def test_boxes_worked_by_hand(name: str, size: tuple[int, int], box: Box) -> Non
 
 
 def test_rows_of_fuyu_end_in_a_newline_token() -> None:
-    inputs = _prepare(load("fuyu"), _png((40, 30)))
+    inputs = prepare_with(load("fuyu"), png_of((40, 30)))
     (span,) = inputs.prepared.tokens.spans
     assert (span.rows, span.cols, span.row_stride) == (4, 5, 6)
     assert [inputs.prepared.tokens.text[p] for p in span.positions()[:, -1] + 1] == ["|NEWLINE|"] * 4
@@ -216,29 +218,29 @@ def test_rows_of_fuyu_end_in_a_newline_token() -> None:
 def test_pan_and_scan_stays_off() -> None:
     """Gemma 3's processor switches it off in every call that does not ask for it, whatever its image part says."""
     loaded = load("gemma3")
-    inputs = _prepare(loaded, _png((333, 129)))
+    inputs = prepare_with(loaded, png_of((333, 129)))
     settings = {"do_pan_and_scan": True, "pan_and_scan_min_crop_size": 16}
     with pytest.MonkeyPatch.context() as patch:
         for name, value in settings.items():
             patch.setattr(loaded.processor.image_processor, name, value)
-        assert len(_prepare(loaded, _png((333, 129))).image_positions) == len(inputs.image_positions) == 16
+        assert len(prepare_with(loaded, png_of((333, 129))).image_positions) == len(inputs.image_positions) == 16
 
 
 @pytest.mark.parametrize("name", WITHOUT_GRID)
 def test_query_tokens_have_no_grid(name: str) -> None:
     loaded = load(name)
-    inputs = _prepare(loaded, _png((150, 70)))
+    inputs = prepare_with(loaded, png_of((150, 70)))
     (span,) = inputs.prepared.tokens.spans
     assert (span.start, span.end, span.rows, span.cols) == (0, QUERIES, 0, 0)
     assert span.box_px == (0, 0, 150, 70)
     assert inputs.image_positions.tolist() == list(range(QUERIES))
     with pytest.raises(UsageError, match="one image per prompt"):
-        _prepare(loaded, _png((96, 96)), _png((96, 96)))
+        prepare_with(loaded, png_of((96, 96)), png_of((96, 96)))
 
 
 def test_fuyu_takes_one_image() -> None:
     with pytest.raises(FlowtuiError, match="images"):
-        _prepare(load("fuyu"), _png((40, 30)), _png((40, 30)))
+        prepare_with(load("fuyu"), png_of((40, 30)), png_of((40, 30)))
 
 
 @pytest.mark.parametrize("name", FAMILIES)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,10 +14,13 @@ import torch
 from flowtui.engine.analyses import run_analysis
 from flowtui.engine.inputs import Inputs, prepare
 from flowtui.engine.loaded import Loaded
+from flowtui.engine.models import load_model
+from flowtui.engine.prompts import prompt_text
 from flowtui.engine.results import LayerResult
 from flowtui.engine.rows import Chunk, Watch, watch
 from flowtui.engine.spec import RunSpec, TruncationParameters
-from tests.engine.families.fixed import FAMILIES
+from flowtui.errors import UnsupportedModelError
+from tests.engine.families.fixed import FAMILIES, build_blip_2_t5
 from tests.engine.families.test_fixed_grids import load
 from tests.engine.oracles import masked_logits
 from tests.engine.tiny import QUESTION
@@ -110,7 +115,7 @@ def test_gemma3_reads_an_image_in_both_directions_and_nothing_else(layer: int) -
     assert (_ahead("gemma3", layer) == expected).all()
 
 
-@pytest.mark.parametrize("name", ["paligemma", "gemma3", "instructblip", "blip-2", "fuyu"])
+@pytest.mark.parametrize("name", ["paligemma", "paligemma-2", "gemma3", "instructblip", "blip-2", "fuyu"])
 def test_truncation_against_masking_the_image(name: str) -> None:
     """Every K, the answer's log-probabilities and the greedy text, by a masked pass of the whole model per token."""
     loaded = load(name)
@@ -145,3 +150,34 @@ def _masked_answer(loaded: Loaded, inputs: Inputs, k: int) -> list[int]:
             break
         ids.append(token)
     return ids
+
+
+def test_an_encoder_decoder_is_refused_by_name(tmp_path: Path) -> None:
+    build_blip_2_t5(tmp_path)
+    with pytest.raises(UnsupportedModelError, match=r"blip-2 model .* \(t5\) is an encoder-decoder"):
+        load_model(str(tmp_path), dtype="float32", device="cpu")
+
+
+# Begin token, placeholders and what processors add of their own are the processor's affair: here, what it is given.
+PROMPTS = {
+    "blip-2": "Question: What ? Answer:",
+    "fuyu": "What ?\n",
+    "instructblip": "What ?",
+    "paligemma": "<image>What ?",
+}
+
+
+@pytest.mark.parametrize(("name", "prompt"), PROMPTS.items())
+def test_prompts_without_a_chat_template(name: str, prompt: str) -> None:
+    spec = RunSpec(model="tiny", images=(png(),), question="What ?")
+    text, before = prompt_text(load(name), spec)
+    assert (text, before) == (prompt, prompt[: len(before)])
+    text, before = prompt_text(load(name), replace(spec, system="You look ."))
+    assert "You look . " in before
+    assert text.startswith(before)
+    assert text.count("What ?") == 1
+
+
+@pytest.mark.parametrize("name", PROMPTS)
+def test_every_word_of_a_prompt_is_known(name: str) -> None:
+    assert "<unk>" not in _prepare(load(name), "red").prepared.tokens.text
