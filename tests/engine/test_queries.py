@@ -102,8 +102,8 @@ def test_rollout_worked_by_hand() -> None:
         _step(False, [0.0, 1, 0], [0, 0, 1], [1, 0, 0]),
         _step(True, [0.0, 1], [0, 1]),
     ]
-    # The first cross-attention gives (.5, 0), (.25, .25) and nothing to the text. Self-attention halves that and adds half
-    # of what it reads: (.375, .125), (.125, .125). The second gives (.1875, .5625), (.0625, .5625).
+    # The first cross-attention gives (.5, 0), (.25, .25) and nothing to the text. Self-attention halves that and adds
+    # half of what it reads: (.375, .125), (.125, .125). The second gives (.1875, .5625), (.0625, .5625).
     expected = [[0.1875 / 0.75, 0.5625 / 0.75], [0.0625 / 0.625, 0.5625 / 0.625]]
     assert np.asarray(rollout(steps)) == pytest.approx(np.array(expected), abs=1e-6)
     assert last(steps).tolist() == [[0, 1], [0, 1]]
