@@ -1,0 +1,30 @@
+"""Maps over image tokens, on the grids of the spans."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flowtui.engine.results import Run
+
+
+def grid_heat(run: Run, heat: NDArray[Any]) -> list[NDArray[Any] | None]:
+    """One map over image tokens [n] on the grid of each span, [rows cols]; None where a span has no grid."""
+    return [run.tokens.on_grid(heat, span) if span.rows and span.cols else None for span in run.tokens.spans]
+
+
+def peak_cell(run: Run, heat: NDArray[Any]) -> tuple[int, int, int] | None:
+    """The hottest cell of a map over image tokens [n]: (span, row, col); None for an all-zero map.
+
+    Cells of separator tokens belong to no grid and cannot be the peak; of equal cells the first in reading order wins.
+    """
+    best: tuple[int, int, int] | None = None
+    highest = 0.0
+    for i, grid in enumerate(grid_heat(run, heat)):
+        if grid is not None and float(grid.max()) > highest:
+            highest = float(grid.max())
+            row, col = np.unravel_index(int(grid.argmax()), grid.shape)
+            best = (i, int(row), int(col))
+    return best
