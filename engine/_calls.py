@@ -21,6 +21,9 @@ class Cache(Protocol):
     def update(self, keys: Tensor, values: Tensor, *_: object, **__: object) -> tuple[Tensor, Tensor]:
         """Takes a layer's new keys and values and returns all that its queries may see."""
 
+    def get_seq_length(self, *_: object) -> int:
+        """Where the layer's own tokens start, for layers that count places themselves (see `check_places`)."""
+
 
 class KeyValues:
     """Stands in for transformers' cache inside one call of a layer.
@@ -42,6 +45,10 @@ class KeyValues:
         if self.past is None:
             return keys, values
         return torch.cat([self.past[0], keys], -2), torch.cat([self.past[1], values], -2)
+
+    def get_seq_length(self, *_: object) -> int:
+        """Nought: who asks counts places himself, and all places are alike to him (see `check_places`)."""
+        return 0
 
     def stored(self) -> tuple[Tensor, Tensor]:
         """Keys and values of the call.
@@ -173,6 +180,25 @@ def check_layers(loaded: Loaded) -> None:
             raise UnsupportedModelError(
                 f"Truncation does not know how to call the {loaded.info.family} decoder's {type(layer).__name__}.",
                 f"It takes {', '.join(known)}.",
+            )
+
+
+def check_places(loaded: Loaded, length: int) -> None:
+    """Refuses prompts so long that a layer, called for some of the tokens, would get a token's place wrong.
+
+    Llama 4 sharpens the attention of far tokens in layers without rotary positions, and counts the places there by
+    itself, from the call's first token on. Before `floor_scale` tokens nothing is sharpened: all places are alike.
+
+    Raises:
+        UnsupportedModelError: Prompt, answer and what may be decoded are longer than that.
+    """
+    for attention in loaded.attentions:
+        counts = getattr(attention, "attn_temperature_tuning", False) and not getattr(attention, "use_rope", True)
+        if counts and length >= attention.floor_scale:
+            raise UnsupportedModelError(
+                f"From {attention.floor_scale} tokens on, the {loaded.info.family} decoder scales attention by each"
+                f" token's place, which it counts itself; with {length} tokens it cannot be run for some of them.",
+                "Use smaller images, fewer of them or a shorter answer.",
             )
 
 

@@ -207,3 +207,7 @@ class _Past:
         self.keys[:, :, start : self.filled] = keys
         self.values[:, :, start : self.filled] = values
         return self.keys[:, :, : self.filled], self.values[:, :, : self.filled]
+
+    def get_seq_length(self, *_: object) -> int:
+        """Nought, as in `KeyValues`."""
+        return 0

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from flowtui.errors import UnsupportedModelError
 
-from ._calls import KeyValues, LayerCall, check_layers
+from ._calls import KeyValues, LayerCall, check_layers, check_places
 from ._logits import head, run_model
 from .inputs import Inputs
 from .loaded import Loaded
@@ -102,9 +102,11 @@ def record(
         report: Called with each layer's index before it runs.
 
     Raises:
-        UnsupportedModelError: The decoder does more between its layers than could be repeated.
+        UnsupportedModelError: The decoder does more between its layers than could be repeated, or its layers cannot be
+            called one by one.
     """
     check_layers(loaded)
+    check_places(loaded, inputs.length + inputs.max_new_tokens)
     end = inputs.prompt_length + len(inputs.answer_ids)
     rows = torch.arange(inputs.prompt_length - 1, end, device=loaded.device)
     recording = Recording(rows)
