@@ -69,13 +69,22 @@ class _Collector:
         self.rows, self.parameters, self.image_positions = rows, parameters, inputs.image_positions
         group = torch.as_tensor(inputs.prepared.tokens.group, dtype=torch.int64, device=rows.device)
         self.member = torch.nn.functional.one_hot(group, len(GROUPS)).float()
+        self.text_positions = (group != GROUPS.index("image")).nonzero()[:, 0]
         self.done = 0
         self.parts: list[dict[str, Tensor]] = []
 
     def without(self, attending: Collection[int]) -> list[int]:
         """Delivers the layers that have no attention, as no heads; returns the others."""
         t, n, grouped = len(self.rows), len(self.image_positions), (len(self.rows), 0, len(GROUPS))
-        shapes = {"share": grouped, "value_share": grouped, "sink": (t, 0), "image_rows": (t, n)}
+        shapes = {
+            "share": grouped,
+            "value_share": grouped,
+            "sink": (t, 0),
+            "image_rows": (t, n),
+            "text_rows": (t, len(self.text_positions)),
+            "head_rows": (0, n),
+            "entropy": (t, 0),
+        }
         if self.parameters.weights:
             shapes["weights"] = (t, 0, len(self.member))
         for layer in self.layers:
@@ -92,6 +101,9 @@ class _Collector:
             "value_share": valued / valued.sum(-1, keepdim=True).clamp_min(torch.finfo(torch.float32).tiny),
             "sink": weights[..., 0],
             "image_rows": weights.mean(1)[:, self.image_positions],
+            "text_rows": weights.mean(1)[:, self.text_positions],
+            "head_rows": weights[..., self.image_positions].sum(0, keepdim=True) / len(self.rows),
+            "entropy": torch.special.entr(weights).sum(-1),
         }
         if self.parameters.weights:
             part["weights"] = weights
@@ -101,6 +113,8 @@ class _Collector:
 
     def _finish(self, layer: int) -> None:
         arrays = {name: torch.cat([part[name] for part in self.parts]).numpy() for name in self.parts[0]}
+        # Each chunk's is its part of the mean over answer rows.
+        arrays["head_rows"] = arrays["head_rows"].sum(0)
         self.parts = []
         self._deliver(layer, arrays)
         if self.done == len(self.layers):

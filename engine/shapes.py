@@ -7,6 +7,9 @@ attention    share        [T H 4] float32  attention from the answer row to each
              value_share  [T H 4] float32  the same with every weight times its value vector's norm, sums to 1
              sink         [T H]   float32  the part of `share` that goes to token 0
              image_rows   [T n]   float32  head-mean weights on the image tokens
+             text_rows    [T X]   float32  head-mean weights on the X = N - n other tokens
+             head_rows    [H n]   float32  each head's weights on the image tokens, mean over answer rows
+             entropy      [T H]   float32  of the whole row, nats, >= 0
              weights      [T H N] float32  every head's whole row (heavy, only on request)
              (H is 0, and `image_rows` 0, in a layer of a hybrid decoder that has no attention)
 cam          heat         [M n]   float32  heat before division by its maximum, >= 0; row 0: all answer tokens
@@ -34,6 +37,10 @@ faithfulness deletion     [4 S]   float32  probability of the answer when image 
              fraction     [S]     float32  image tokens removed or added, 0 to 1
              ranked       [3]     bool     the map is not zero everywhere; where it is, its curves are by reading order
              (rows: `MAPS`, then the mean of random orders; the probability is the geometric mean over answer tokens)
+matrix       share        [C C]   float32  head-mean attention from the tokens of a row's cell to those of a column's:
+                                           mean over the row's tokens, sum over the column's; a row sums to 1
+             edges        [C+1]   int32    first token of each cell, and N; no cell spans two groups
+             (all zero in a layer of a hybrid decoder that has no attention)
 """
 
 from __future__ import annotations
@@ -82,6 +89,10 @@ ARRAYS: dict[str, dict[str, Expected]] = {
         "value_share": _array(("T", "h", 4)),
         "sink": _array(("T", "h")),
         "image_rows": _array(("T", "n")),
+        # Optional: run files of before version 0.2 lack these.
+        "text_rows": _array(("T", "X"), optional=True),
+        "head_rows": _array(("h", "n"), optional=True),
+        "entropy": _array(("T", "h"), optional=True, lowest=0),
         "weights": _array(("T", "h", "N"), optional=True),
     },
     "cam": {"heat": _array((1, "n"), ("1+T", "n"), lowest=0)},
@@ -107,6 +118,7 @@ ARRAYS: dict[str, dict[str, Expected]] = {
         "fraction": _array(("S",), lowest=0),
         "ranked": _array((len(MAPS),), kind="b"),
     },
+    "matrix": {"share": _array(("C", "C"), lowest=0), "edges": _array(("1+C",), kind="i", lowest=0)},
 }
 
 
@@ -117,7 +129,8 @@ def check_layer(run: Run, result: LayerResult) -> None:
         ValueError: An array is missing, unknown, of the wrong shape or type, or holds a value that cannot be.
     """
     t, heads = len(run.answer.ids), run.model.heads
-    sizes = {"T": t, "1+T": 1 + t, "n": len(run.tokens.image_positions), "N": len(run.tokens.ids)}
+    n, whole = len(run.tokens.image_positions), len(run.tokens.ids)
+    sizes = {"T": t, "n": n, "N": whole, "X": whole - n}
     where = f"{result.analysis} layer {result.layer}"
     expected = ARRAYS[result.analysis]
     if result.layer not in run.expected(result.analysis):
@@ -145,6 +158,11 @@ def check_layer(run: Run, result: LayerResult) -> None:
 
 def _resolve(shape: Shape, sizes: dict[str, int], found: tuple[int, ...]) -> tuple[int, ...]:
     """A shape in numbers; a size that is free takes what is found."""
-    return tuple(
-        s if isinstance(s, int) else sizes.get(s, found[i] if i < len(found) else 0) for i, s in enumerate(shape)
-    )
+
+    def size(name: int | str, here: int) -> int:
+        if isinstance(name, int):
+            return name
+        base = sizes.get(name.removeprefix("1+"))
+        return sizes.get(name, here if base is None else base + name.startswith("1+"))
+
+    return tuple(size(name, found[i] if i < len(found) else 0) for i, name in enumerate(shape))

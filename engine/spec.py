@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args, get_type_hints
 
 from flowtui.errors import UsageError
 
-AnalysisName = Literal["attention", "cam", "truncation"]
+AnalysisName = Literal["attention", "cam", "saliency", "truncation", "knockout", "faithfulness", "matrix"]
 ANALYSES: tuple[AnalysisName, ...] = get_args(AnalysisName)
 """Each is a module of the engine by the same name, with one entry point `run`."""
 
@@ -163,14 +163,34 @@ class FaithfulnessParameters:
 
     Attributes:
         steps: Points of a curve after its first: image tokens are removed or added in this many equal parts.
+        orders: Random orders that the maps are measured against.
+        seed: Seed of the random orders.
         site: Where the CAM that is judged takes its feature map.
     """
 
     steps: int = 8
+    orders: int = 4
+    seed: int = 0
     site: CamSite = "post_attention"
 
     def __post_init__(self) -> None:
         _check_range("faithfulness.steps", self.steps, 1, 1024)
+        _check_range("faithfulness.orders", self.orders, 1, 1024)
+        _check_range("faithfulness.seed", self.seed, 0, MAX_SEED)
+
+
+@dataclass(frozen=True, slots=True)
+class MatrixParameters:
+    """Parameters of the attention matrix.
+
+    Attributes:
+        cells: Rows and columns of the matrix, about: every group has at least one, and whole ones.
+    """
+
+    cells: int = 64
+
+    def __post_init__(self) -> None:
+        _check_range("matrix.cells", self.cells, 4, 1024)
 
 
 Parameters = (
@@ -181,12 +201,17 @@ Parameters = (
     | LensParameters
     | KnockoutParameters
     | FaithfulnessParameters
+    | MatrixParameters
 )
 
 PARAMETERS: dict[str, type[Parameters]] = {
     "attention": AttentionParameters,
     "cam": CamParameters,
+    "saliency": SaliencyParameters,
     "truncation": TruncationParameters,
+    "knockout": KnockoutParameters,
+    "faithfulness": FaithfulnessParameters,
+    "matrix": MatrixParameters,
 }
 
 

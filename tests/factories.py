@@ -69,6 +69,11 @@ def random_run(
                 "value_share": rng.dirichlet(np.ones(len(GROUPS)), (t, heads)).astype(np.float32),
                 "sink": share[..., 0] * np.float32(0.8),
                 "image_rows": rng.dirichlet(np.ones(image), t).astype(np.float32) * share[..., 1].mean(1)[:, None],
+                "text_rows": (
+                    rng.dirichlet(np.ones(system + user + t), t) * (1 - share[..., 1].mean(1)[:, None])
+                ).astype(np.float32),
+                "head_rows": (rng.dirichlet(np.ones(image), heads) * share[..., 1].mean(0)[:, None]).astype(np.float32),
+                "entropy": rng.uniform(0, np.log(len(group)), (t, heads)).astype(np.float32),
             }
             results[layer] = LayerResult("attention", layer, arrays)
         made["attention"] = (parameters_to_plain(AttentionParameters()), results)

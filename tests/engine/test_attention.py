@@ -59,6 +59,9 @@ class Case:
             "value_share": valued / valued.sum(-1, keepdims=True),
             "sink": whole[..., 0],
             "image_rows": image_rows,
+            "text_rows": whole.mean(1)[:, tokens.group != GROUPS.index("image")],
+            "head_rows": whole.mean(0)[:, tokens.image_positions],
+            "entropy": -(whole * np.log(np.maximum(whole, 1e-300))).sum(-1),
             "weights": whole,
         }
 
