@@ -113,6 +113,7 @@ TILES: tuple[Family, ...] = (
 )
 """Images cut into tiles, each with its grid."""
 
+_TORCHVISION = "Needs torchvision."
 _MERGED = "A grid as large as the image, one cell per 2 x 2 patches."
 
 DYNAMIC: tuple[Family, ...] = (
@@ -125,6 +126,25 @@ DYNAMIC: tuple[Family, ...] = (
         "Image features enter again after each of the first layers (DeepStack); a cut image gets none.",
     ),
     Family("glm4v", "GLM-4.1V", _MERGED),
+    Family("mistral3", "Mistral Small 3.1", "A grid as large as the image, rows parted by break tokens.", _TORCHVISION),
+    Family(
+        "llava-pixtral",
+        "Pixtral in LLaVA's form",
+        "A grid as large as the image, rows parted by break tokens.",
+        _TORCHVISION,
+    ),
+    Family(
+        "lfm2_vl",
+        "LFM2-VL",
+        "A grid per tile and one of the whole image; small images have that one alone.",
+        "Layers that are convolutions have no attention; truncation and knockout are refused. " + _TORCHVISION,
+    ),
+    Family(
+        "molmo2",
+        "Molmo2",
+        "Two grids of the whole image, a coarse and a fine one; outer cells may reach beyond it.",
+        "Image tokens see each other in both directions. " + _TORCHVISION,
+    ),
     Family("ovis2", "Ovis2", "A grid of the whole image, then one per tile where there are several."),
 )
 """Grids that follow the image's size."""
@@ -153,6 +173,19 @@ REFUSED: tuple[Family, ...] = (
         "Llama 3.2 Vision",
         "None.",
         refused="it feeds images through cross-attention layers, so no image token stands in the sequence",
+    ),
+    Family(
+        "idefics",
+        "IDEFICS (the first)",
+        "None.",
+        refused="it feeds images through cross-attention layers, so no image token stands in the sequence",
+    ),
+    Family(
+        "gemma3n",
+        "Gemma 3n",
+        "None.",
+        refused="its decoder carries several streams at once (AltUp), embeds every token again at every layer and"
+        " shares keys and values between layers, so there is no one residual stream to read or to cut",
     ),
 )
 """Known not to work, and why."""

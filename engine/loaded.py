@@ -55,8 +55,8 @@ class Loaded:
 
     @property
     def dtype(self) -> torch.dtype:
-        """What the model computes in."""
-        found: torch.dtype = self.model.dtype
+        """What the decoder computes in; parts beside it may be kept in float32 (a Q-Former)."""
+        found: torch.dtype = self.decoder.dtype
         return found
 
     def head(self, hidden: Tensor) -> Tensor:

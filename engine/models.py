@@ -17,12 +17,14 @@ from transformers import (
     PreTrainedModel,
     ProcessorMixin,
 )
+from transformers.utils import is_torchvision_available
 from transformers.utils import logging as transformers_logging
 from transformers.utils.hub import cached_file
 
-from flowtui.errors import ModelError, UsageError
+from flowtui.errors import ModelError, UnsupportedModelError, UsageError
 
 from .failures import is_out_of_memory
+from .families import FAMILIES
 from .loaded import Loaded
 from .place import fingerprint, resolve_model
 from .processors import load_processor
@@ -69,6 +71,7 @@ def load_model(
         common["local_files_only"] = True
     try:
         config = AutoConfig.from_pretrained(place, **common)
+        _check_family(name, config)
         kind = _choose_dtype(dtype, target, config)
         processor = mend(load_processor(place, **common))
         model, report = cast(Any, AutoModelForImageTextToText).from_pretrained(
@@ -118,6 +121,16 @@ def load_model(
         stop_ids,
     )
     return replace(loaded, info=replace(loaded.info, self_test_error=self_test(loaded)))
+
+
+def _check_family(name: str, config: PreTrainedConfig) -> None:
+    """Before the weights are read: what is known not to work is refused with the reason."""
+    family = FAMILIES.get(config.model_type)
+    if family is not None and family.refused:
+        raise UnsupportedModelError(
+            f"{name} is a {family.title} model, which cannot be taken apart: {family.refused}.",
+            "flowtui models lists the families that are known to work.",
+        )
 
 
 def silence() -> None:
@@ -182,7 +195,7 @@ def _describe(
         heads=text.num_attention_heads,
         kv_heads=getattr(text, "num_key_value_heads", None) or text.num_attention_heads,
         d_model=text.hidden_size,
-        dtype=str(model.dtype).removeprefix("torch."),
+        dtype=str(decoder.module.dtype).removeprefix("torch."),
         device=str(model.device),
         self_test_error=0.0,
     )
@@ -196,6 +209,11 @@ def _explained(name: str, error: Exception) -> ModelError:
     if "trust_remote_code" in text:
         return ModelError(
             f"{name} brings code of its own.", "If you trust its author, allow it with --trust-remote-code."
+        )
+    if "torchvision" in text.lower() and not is_torchvision_available():
+        return ModelError(
+            f"{name} needs torchvision, which is not installed: transformers has no other way to prepare its images.",
+            "Install the torchvision that goes with your torch.",
         )
     if isinstance(error, ImportError):
         return ModelError(f"{name} needs a package that is not installed: {reason}")

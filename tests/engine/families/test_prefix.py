@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from transformers import AutoConfig
 
 from flowtui.engine.analyses import run_analysis
+from flowtui.engine.families import REFUSED
 from flowtui.engine.inputs import Inputs, prepare
 from flowtui.engine.loaded import Loaded
 from flowtui.engine.models import load_model
@@ -156,6 +158,25 @@ def test_an_encoder_decoder_is_refused_by_name(tmp_path: Path) -> None:
     build_blip_2_t5(tmp_path)
     with pytest.raises(UnsupportedModelError, match=r"blip-2 model .* \(t5\) is an encoder-decoder"):
         load_model(str(tmp_path), dtype="float32", device="cpu")
+
+
+@pytest.mark.parametrize("name", [f.model_type for f in REFUSED])
+def test_what_is_known_not_to_work_is_refused_before_its_weights_are_read(name: str, tmp_path: Path) -> None:
+    AutoConfig.for_model(name).save_pretrained(tmp_path)
+    with pytest.raises(UnsupportedModelError, match="cannot be taken apart: it"):
+        load_model(str(tmp_path), dtype="float32", device="cpu")
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+@pytest.mark.parametrize("name", ["paligemma-2", "gemma3", "fuyu", "instructblip", "blip-2"])
+def test_half_precision(name: str, dtype: str, tmp_path: Path) -> None:
+    """Parts beside the decoder may stay in float32 (a Q-Former, query tokens): the decoder's precision counts."""
+    FAMILIES[name](tmp_path)
+    loaded = load_model(str(tmp_path), dtype=dtype, device="cpu")
+    assert loaded.info.dtype == dtype
+    assert 0 < loaded.info.self_test_error < 2e-2
+    inputs = _prepare(loaded)
+    assert inputs.prepared.answer.ids == tuple(_generate(loaded, inputs)[0][: len(inputs.prepared.answer.ids)])
 
 
 # Begin token, placeholders and what processors add of their own are the processor's affair: here, what it is given.
