@@ -201,7 +201,9 @@ def _common_length(ids: list[int], full: NDArray[np.int64]) -> int:
 
 def _spans(seen: Seen) -> tuple[Span, ...]:
     """The family's own layout of the image tokens, or the one that fits most."""
-    layout = LAYOUTS.get(seen.family)
+    # LLaVA's connector goes with towers of other kinds: where the tower makes the grid, it is named too.
+    vision = getattr(getattr(seen.config, "vision_config", None), "model_type", "")
+    layout = LAYOUTS.get(f"{seen.family}-{vision}") or LAYOUTS.get(seen.family)
     if layout is not None and len(seen.image_positions):
         return layout(seen)
     return find_spans(

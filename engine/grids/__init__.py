@@ -11,4 +11,4 @@ from .tiles import LAYOUTS as TILES
 __all__ = ["LAYOUTS", "Layout", "Seen"]
 
 LAYOUTS: dict[str, Layout] = {**FIXED, **TILES, **DYNAMIC, **QUERIES}
-"""Layout by transformers' model_type."""
+"""Layout by transformers' model_type, or by it and the vision tower's."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import bisect
 import math
+import re
+import sys
 
 from flowtui.engine.results import Span
 
@@ -23,6 +26,69 @@ def merged_patches(seen: Seen) -> tuple[Span, ...]:
     spans = tuple(_grid(cursor, i, rows, cols, _part(seen, i, 1, 1, 0, 0)) for i, (rows, cols) in enumerate(grids))
     cursor.finish()
     return spans
+
+
+def rows_with_breaks(seen: Seen) -> tuple[Span, ...]:
+    """Pixtral's tower: a break token, which is no placeholder, ends each row; the image is stretched to whole cells."""
+    side = int(seen.processor.patch_size) * int(seen.processor.spatial_merge_size)
+    cursor = Cursor(seen)
+    grids = [(int(height) // side, int(width) // side) for height, width in seen.prompt["image_sizes"].tolist()]
+    spans = tuple(_grid(cursor, i, rows, cols, _part(seen, i, 1, 1, 0, 0)) for i, (rows, cols) in enumerate(grids))
+    cursor.finish()
+    return spans
+
+
+def lfm2_vl(seen: Seen) -> tuple[Span, ...]:
+    """Tiles row by row, each behind a token that names its place, then a thumbnail; small images have one grid."""
+    merge, names = int(seen.config.downsample_factor), seen.processor.tokenizer.convert_ids_to_tokens(seen.ids.tolist())
+    places = [re.fullmatch(r"<\|img_row_(\d+)_col_(\d+)\|>", name) for name in names]
+    openings = [i for i, name in enumerate(names) if name == seen.processor.image_start_token]
+    cursor, spans = Cursor(seen), []
+    for patch_rows, patch_cols in seen.prompt["spatial_shapes"].tolist():
+        start = cursor.peek()
+        image = bisect.bisect(openings, start) - 1
+        if image < 0:
+            raise cursor.refusal("no token opens an image")
+        closing = names.index(seen.processor.image_end_token, start)
+        of_image = [(int(p[1]), int(p[2])) for p in places[openings[image] : closing] if p]
+        place = places[start - 1]
+        if place:
+            rows, cols = max(r for r, _ in of_image), max(c for _, c in of_image)
+            left, top, right, bottom = _part(seen, image, rows, cols, int(place[1]) - 1, int(place[2]) - 1)
+        else:
+            left, top, right, bottom = _part(seen, image, 1, 1, 0, 0)
+        rows, cols = math.ceil(patch_rows / merge), math.ceil(patch_cols / merge)
+        width, height = (right - left) * cols * merge / patch_cols, (bottom - top) * rows * merge / patch_rows
+        spans.append(_grid(cursor, image, rows, cols, (left, top, left + width, top + height)))
+    cursor.finish()
+    return tuple(spans)
+
+
+def molmo2(seen: Seen) -> tuple[Span, ...]:
+    """The whole image at low resolution, then at a high one in overlapping crops, joined to one grid without overlap.
+
+    Patches are pooled; where they do not come out even, the outer cells reach beyond the image.
+    """
+    processor = seen.processor.image_processor
+    side, patch = int(processor.size["height"]), int(processor.patch_size)
+    geometry = sys.modules[type(processor).__module__].compute_crop_geometry
+    pool_rows, pool_cols = processor.pooling_size
+    cursor, spans = Cursor(seen), []
+    for image, (low_rows, low_cols, rows, cols) in enumerate(seen.prompt["image_grids"].tolist()):
+        width, height = seen.image_sizes[image]
+        canvas = geometry(height, width, processor.max_crops, processor.overlap_margins, side, patch)[2:]
+        for (r, c), (high_px, wide_px) in (((low_rows, low_cols), (side, side)), ((rows, cols), canvas)):
+            top, bottom = _pooled(height, r, high_px // patch, pool_rows)
+            left, right = _pooled(width, c, wide_px // patch, pool_cols)
+            spans.append(_grid(cursor, image, r, c, (left, top, right, bottom)))
+    cursor.finish()
+    return tuple(spans)
+
+
+def _pooled(length: int, cells: int, patches: int, pool: int) -> tuple[float, float]:
+    """Where the first cell starts and the last ends along a side of the image; patches are padded evenly."""
+    before = (cells * pool - patches) // 2
+    return -before * length / patches, (cells * pool - before) * length / patches
 
 
 def ovis2(seen: Seen) -> tuple[Span, ...]:
@@ -69,6 +135,10 @@ def _grid(cursor: Cursor, image: int, rows: int, cols: int, box_px: Box) -> Span
 LAYOUTS: dict[str, Layout] = {
     "glm4v": merged_patches,
     "glm4v_moe": merged_patches,
+    "lfm2_vl": lfm2_vl,
+    "llava-pixtral": rows_with_breaks,
+    "mistral3": rows_with_breaks,
+    "molmo2": molmo2,
     "ovis2": ovis2,
     "qwen2_5_vl": merged_patches,
     "qwen2_vl": merged_patches,

@@ -35,10 +35,16 @@ GRAY, BLACK = (200, 200, 200), (0, 0, 0)
 
 
 @pytest.fixture(scope="module", params=FAMILIES)
-def loaded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Loaded:
-    """Each family's model in turn."""
-    folder = tmp_path_factory.mktemp(request.param)
-    FAMILIES[request.param](folder)
+def family(request: pytest.FixtureRequest) -> str:
+    """Each family in turn."""
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def loaded(family: str, tmp_path_factory: pytest.TempPathFactory) -> Loaded:
+    """Its model."""
+    folder = tmp_path_factory.mktemp(family)
+    FAMILIES[family](folder)
     return load_model(str(folder), dtype="float32", device="cpu")
 
 
@@ -59,12 +65,48 @@ def merged_patches(before: Prompt, after: Prompt) -> Tensor:
 
 def ovis2(before: Prompt, after: Prompt) -> Tensor:
     """Views of 52 pixels: three by three cells of 16, and a margin of 4."""
-    change = (before["pixel_values"] - after["pixel_values"]).abs().mean(1)[:, :48, :48]
-    return torch.stack([part.mean((1, 2)) for row in change.split(16, 1) for part in row.split(16, 2)], 1).reshape(-1)
+    difference = (before["pixel_values"] - after["pixel_values"]).abs().mean(1)
+    return torch.cat([cells_of(view[:48, :48], 16) for view in difference])
+
+
+def rows_of(side_px: int) -> Callable[[Prompt, Prompt], Tensor]:
+    """Pixtral: images lie at the top left of one batch, in cells of `side_px`."""
+
+    def change(before: Prompt, after: Prompt) -> Tensor:
+        difference = (before["pixel_values"] - after["pixel_values"]).abs().mean(1)
+        sizes = before["image_sizes"].tolist()
+        return torch.cat([cells_of(d[:h, :w], side_px) for d, (h, w) in zip(difference, sizes, strict=True)])
+
+    return change
+
+
+def lfm2_vl(before: Prompt, after: Prompt) -> Tensor:
+    """Patches of each view row by row, padded behind; two by two make one token."""
+    difference = (before["pixel_values"] - after["pixel_values"]).abs().mean(2)
+    shapes = before["spatial_shapes"].tolist()
+    return torch.cat([cells_of(d[: h * w].reshape(h, w), 2) for d, (h, w) in zip(difference, shapes, strict=True)])
+
+
+def molmo2(before: Prompt, after: Prompt) -> Tensor:
+    """Patches of all crops after each other; the processor lists which of them each token pools, -1 for none."""
+    difference = (before["pixel_values"] - after["pixel_values"]).abs().mean(-1).reshape(-1)
+    pooled = before["image_token_pooling"]
+    real = pooled >= 0
+    return (difference[pooled.clamp_min(0)] * real).sum(1) / real.sum(1)
+
+
+def cells_of(plane: Tensor, side: int) -> Tensor:
+    """Means over square cells, row by row: [height width] -> [cells]."""
+    height, width = plane.shape
+    return plane.reshape(height // side, side, width // side, side).mean((1, 3)).reshape(-1)
 
 
 CHANGE: dict[str, Callable[[Prompt, Prompt], Tensor]] = {
     "glm4v": merged_patches,
+    "lfm2_vl": lfm2_vl,
+    "llava-pixtral": rows_of(8),
+    "mistral3": rows_of(16),
+    "molmo2": molmo2,
     "ovis2": ovis2,
     "qwen2_5_vl": merged_patches,
     "qwen2_vl": merged_patches,
@@ -74,7 +116,7 @@ CHANGE: dict[str, Callable[[Prompt, Prompt], Tensor]] = {
 
 
 @pytest.mark.parametrize("sizes", SIZES, ids=lambda sizes: "+".join(f"{w}x{h}" for w, h in sizes))
-def test_boxes_are_the_pixels_that_the_tokens_see(loaded: Loaded, sizes: tuple[Size, ...]) -> None:
+def test_boxes_are_the_pixels_that_the_tokens_see(family: str, loaded: Loaded, sizes: tuple[Size, ...]) -> None:
     images = [Image.new("RGB", size, GRAY) for size in sizes]
     inputs = prepared(loaded, images)
     spans = inputs.prepared.tokens.spans
@@ -85,19 +127,17 @@ def test_boxes_are_the_pixels_that_the_tokens_see(loaded: Loaded, sizes: tuple[S
     assert max(s.rows for s in spans) > 1 < max(s.cols for s in spans)
     for span in spans:
         for axis, count in enumerate((span.cols, span.rows)):
-            if count < 2:
-                continue
-            edge = count // 2
-            painted = list(images)
-            painted[span.image] = half_painted(images[span.image], span, axis, edge)
-            other = prepared(loaded, painted)
-            change = CHANGE[loaded.info.family](inputs.model_inputs, other.model_inputs)
-            assert len(change) == len(place)
-            index = np.array([place[int(p)] for p in span.positions().reshape(-1)])
-            grid = change.numpy()[index].reshape(span.rows, span.cols)
-            check_half(grid if axis == 0 else grid.T, edge)
-            others = [place[int(p)] for s in spans if s.image != span.image for p in s.positions().reshape(-1)]
-            assert not change[others].any()
+            for edge in sorted({1, count - 1} - {0, count}):
+                painted = list(images)
+                painted[span.image] = half_painted(images[span.image], span, axis, edge)
+                other = prepared(loaded, painted)
+                change = CHANGE[family](inputs.model_inputs, other.model_inputs)
+                assert len(change) == len(place)
+                index = np.array([place[int(p)] for p in span.positions().reshape(-1)])
+                grid = change.numpy()[index].reshape(span.rows, span.cols)
+                check_half(grid if axis == 0 else grid.T, edge)
+                others = [place[int(p)] for s in spans if s.image != span.image for p in s.positions().reshape(-1)]
+                assert not change[others].any()
 
 
 def half_painted(image: Image.Image, span: Span, axis: int, edge: int) -> Image.Image:
@@ -117,10 +157,10 @@ def check_half(grid: NDArray[np.float32], edge: int) -> None:
     assert grid[:, edge:].max() < 0.2 * whole
 
 
-def test_tokens_that_do_not_fit_the_images_are_refused(loaded: Loaded) -> None:
+def test_tokens_that_do_not_fit_the_images_are_refused(family: str, loaded: Loaded) -> None:
     inputs = prepared(loaded, [Image.new("RGB", (96, 64), GRAY)])
     ids, positions = inputs.prepared.tokens.ids[: inputs.prompt_length], inputs.image_positions.numpy()
-    layout, parts = LAYOUTS[loaded.info.family], (loaded.model.config, loaded.processor, inputs.model_inputs)
+    layout, parts = LAYOUTS[family], (loaded.model.config, loaded.processor, inputs.model_inputs)
     seen = Seen(loaded.info.family, *parts, ids, positions, ((96, 64),))
     assert sum(span.rows * span.cols for span in layout(seen)) == len(positions)
     gap = np.concatenate([positions[:1] - 1, positions[1:]])
