@@ -194,9 +194,10 @@ def check_places(loaded: Loaded, length: int) -> None:
     """
     for attention in loaded.attentions:
         counts = getattr(attention, "attn_temperature_tuning", False) and not getattr(attention, "use_rope", True)
-        if counts and length >= attention.floor_scale:
+        limit = int(getattr(attention, "floor_scale", 0))
+        if counts and length >= limit:
             raise UnsupportedModelError(
-                f"From {attention.floor_scale} tokens on, the {loaded.info.family} decoder scales attention by each"
+                f"From {limit} tokens on, the {loaded.info.family} decoder scales attention by each"
                 f" token's place, which it counts itself; with {length} tokens it cannot be run for some of them.",
                 "Use smaller images, fewer of them or a shorter answer.",
             )

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+import transformers as hf
+from transformers.utils import is_torchvision_available
 
 from flowtui.engine.grids import LAYOUTS, Seen
 from flowtui.engine.inputs import Inputs, prepare
 from flowtui.engine.loaded import Loaded
 from flowtui.engine.models import load_model
+from flowtui.engine.processors import images_only
 from flowtui.engine.results import Span
 from flowtui.engine.spec import RunSpec
 from flowtui.errors import UnsupportedModelError
 from tests.engine.families import tiles
 from tests.engine.families.pixel_oracle import check, check_prompt, embeddings, encoded, picture, rectangles
+from tests.engine.families.tokenizers import build_tokenizer
 from tests.engine.tiny import ANSWER, QUESTION
 
 SIZES = [(96, 96), (150, 60), (50, 140), (20, 30), (97, 61), (33, 34), (200, 20)]
@@ -189,3 +194,86 @@ def test_a_prompt_that_does_not_fit_its_images_is_refused(load: Load) -> None:
         seen = Seen("internvl", loaded.model.config, loaded.processor, prompt, tokens.ids, positions, ((96, 64),))
         with pytest.raises(UnsupportedModelError, match="96 x 64"):
             LAYOUTS["internvl"](seen)
+
+
+def _checkpoint(name: str) -> tuple[Any, Any]:
+    """A family's configuration and processor with the settings of its checkpoints, no weights."""
+    if name in ("cohere2_vision", "llama4", "perception_lm") and not is_torchvision_available():
+        pytest.skip(f"{name}'s image processor exists for torchvision alone")
+    siglip = hf.SiglipVisionConfig(image_size=384, patch_size=14)
+    marks = ["<image>", "<fake_token_around_image>", "<global-img>", "<|IMG_PATCH|>", "<|patch|>", "<|image|>"]
+    names = [f"<row_{row}_col_{col}>" for row in range(1, 9) for col in range(1, 9)]
+    separators = ["<|tile_x_separator|>", "<|tile_y_separator|>"]
+    named = {"start_image_token": "<img>", "end_image_token": "</img>", "context_image_token": "<IMG_CONTEXT>"}
+    named |= {"boi_token": "<b>", "eoi_token": "<e>", "img_line_break_token": "<br>", "image_token": "<image>"}
+    named |= {"video_token": "<video>"}
+    tokenizer = build_tokenizer([*marks, *names, *separators], named=named)
+    match name:
+        case "llava_next":
+            images = hf.LlavaNextImageProcessorPil(size={"shortest_edge": 336}, crop_size={"height": 336, "width": 336})
+            processor = hf.LlavaNextProcessor(
+                images,
+                tokenizer,
+                patch_size=14,
+                vision_feature_select_strategy="default",
+                num_additional_image_tokens=1,
+            )
+            return hf.LlavaNextConfig(), processor
+        case "llava_onevision":
+            kind = images_only(hf.LlavaOnevisionProcessor)
+            images = hf.LlavaOnevisionImageProcessorPil()
+            processor = kind(images, tokenizer, None, num_image_tokens=729, vision_feature_select_strategy="full")
+            return hf.LlavaOnevisionConfig(vision_config=siglip), processor
+        case "internvl":
+            images = hf.GotOcr2ImageProcessorPil(size={"height": 448, "width": 448})
+            return hf.InternVLConfig(), images_only(hf.InternVLProcessor)(images, tokenizer, None)
+        case "idefics3":
+            config = hf.Idefics3Config(vision_config={"image_size": 364, "patch_size": 14})
+            return config, hf.Idefics3Processor(hf.Idefics3ImageProcessorPil(), tokenizer)
+        case "aya_vision":
+            images = hf.GotOcr2ImageProcessorPil(size={"height": 364, "width": 364})
+            processor = hf.AyaVisionProcessor(images, tokenizer, patch_size=14, img_size=364, downsample_factor=2)
+            return hf.AyaVisionConfig(vision_config=hf.SiglipVisionConfig(image_size=364, patch_size=14)), processor
+        case "cohere2_vision":
+            config = hf.Cohere2VisionConfig(vision_config=hf.SiglipVisionConfig(image_size=512, patch_size=16))
+            return config, hf.Cohere2VisionProcessor(hf.Cohere2VisionImageProcessor(), tokenizer)
+        case "llama4":
+            return hf.Llama4Config(), hf.Llama4Processor(hf.Llama4ImageProcessor(), tokenizer)
+        case _:
+            processor = hf.PerceptionLMProcessor(
+                image_processor=hf.PerceptionLMImageProcessor(),
+                tokenizer=tokenizer,
+                video_processor=hf.PerceptionLMVideoProcessor(),
+                patch_size=14,
+            )
+            return hf.PerceptionLMConfig(), processor
+
+
+@pytest.mark.parametrize(
+    ("name", "placeholder", "token"),
+    [
+        ("llava_next", "<image>", "<image>"),
+        ("llava_onevision", "<image>", "<image>"),
+        ("internvl", "<IMG_CONTEXT>", "<IMG_CONTEXT>"),
+        ("idefics3", "<image>", "<image>"),
+        ("aya_vision", "<image>", "<|IMG_PATCH|>"),
+        ("cohere2_vision", "<image>", "<image>"),
+        ("llama4", "<|image|>", "<|patch|>"),
+        ("perception_lm", "<image>", "<image>"),
+    ],
+)
+def test_counts_at_the_sizes_of_checkpoints(name: str, placeholder: str, token: str) -> None:
+    """The processor writes as many image tokens as the layout takes, whatever the image's size."""
+    config, processor = _checkpoint(name)
+    tokenizer = processor.tokenizer
+    for size in [(640, 480), (1000, 300), (333, 1201), (336, 336), (100, 90), (2000, 1999)]:
+        text = f"{placeholder} {QUESTION}"
+        prompt = dict(processor(images=[picture(size)], text=text, return_tensors="pt"))
+        ids = prompt["input_ids"][0].numpy()
+        placeholders = np.flatnonzero(ids == tokenizer.convert_tokens_to_ids(token))
+        spans = LAYOUTS[name](Seen(name, config, processor, prompt, ids, placeholders, (size,)))
+        assert sum(s.end - s.start for s in spans) == len(placeholders)
+        largest = max(spans, key=lambda s: (s.box_px[2] - s.box_px[0]) * (s.box_px[3] - s.box_px[1]))
+        # Nearly all of the image lies in one span: the view of the whole.
+        assert largest.box_px[2] >= 0.98 * size[0]
+        assert largest.box_px[3] >= 0.98 * size[1]

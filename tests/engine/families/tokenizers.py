@@ -9,7 +9,20 @@ from transformers import PreTrainedTokenizerFast
 
 from flowtui.engine.demo.questions import VOCABULARY
 
-TEMPLATE_WORDS = ("\n", "\n\n", ":", "USER", "ASSISTANT", "User", "Assistant", "system", "user", "assistant", "model")
+TEMPLATE_WORDS = (
+    "\n",
+    "\n\n",
+    ":",
+    "USER",
+    "ASSISTANT",
+    "User",
+    "Assistant",
+    "System",
+    "system",
+    "user",
+    "assistant",
+    "model",
+)
 """What chat templates write beside the special tokens. Line breaks are tokens, as real tokenizers have them."""
 
 
