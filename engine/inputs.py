@@ -27,6 +27,9 @@ from .spec import RunSpec
 UNUSED = ("labels",)
 """What a processor may give that is for training alone."""
 
+RENAMED = {"image_patches": "pixel_values"}
+"""What a processor still calls by a name that its model gives up (Fuyu)."""
+
 
 @dataclass(slots=True)
 class Inputs:
@@ -126,7 +129,7 @@ def _process(loaded: Loaded, prompt: str, images: list[Image.Image]) -> dict[str
             batch: dict[str, Any] = dict(loaded.processor(images=images, text=prompt, return_tensors="pt", **extra))
     except (ValueError, TypeError, KeyError, IndexError, RuntimeError) as error:
         raise ModelError(f"The model's processor cannot make inputs of this prompt: {error}") from error
-    tensors = {name: value for name, value in batch.items() if isinstance(value, Tensor) and name not in UNUSED}
+    tensors = {RENAMED.get(k, k): v for k, v in batch.items() if isinstance(v, Tensor) and k not in UNUSED}
     return {k: v.to(loaded.device, loaded.dtype if v.is_floating_point() else None) for k, v in tensors.items()}
 
 

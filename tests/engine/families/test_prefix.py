@@ -20,7 +20,7 @@ from flowtui.engine.models import load_model
 from flowtui.engine.prompts import prompt_text
 from flowtui.engine.results import LayerResult
 from flowtui.engine.rows import Chunk, Watch, watch
-from flowtui.engine.spec import RunSpec, TruncationParameters
+from flowtui.engine.spec import CamParameters, RunSpec, TruncationParameters
 from flowtui.errors import UnsupportedModelError
 from tests.engine.families.fixed import FAMILIES, build_blip_2_t5
 from tests.engine.families.test_fixed_grids import load
@@ -197,6 +197,16 @@ def test_prompts_without_a_chat_template(name: str, prompt: str) -> None:
     assert "You look . " in before
     assert text.startswith(before)
     assert text.count("What ?") == 1
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_every_family_has_pixels_to_put_noise_on(name: str) -> None:
+    results: list[LayerResult] = []
+    parameters = CamParameters(variant="smooth", copies=2)
+    run_analysis(
+        load(name), _prepare(load(name), "red"), parameters, None, results.append, lambda *_: None, lambda: False
+    )
+    assert max(result.arrays["heat"].max() for result in results) > 0
 
 
 @pytest.mark.parametrize("name", PROMPTS)
