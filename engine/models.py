@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -36,6 +37,9 @@ from .structure import Decoder, find_decoder
 __all__ = ["DTYPES", "Loaded", "load_model", "silence"]
 
 log = logging.getLogger(__name__)
+
+_PLACEHOLDER = re.compile(r"^(?!.*(start|begin|end|break|newline|row|col|sep))(image|img|media)_.*(id|idx|index)$")
+"""Names of an image placeholder's id in configurations, apart from the usual two."""
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -178,6 +182,13 @@ def _image_token(name: str, model: PreTrainedModel, processor: ProcessorMixin) -
     for holder, attribute in places:
         if isinstance(found := getattr(holder, attribute, None), int):
             return found
+    # Under another name, as code that comes with a model may have it: unless two could be meant.
+    others = {value for key, value in vars(model.config).items() if _PLACEHOLDER.search(key) and type(value) is int}
+    if len(others) == 1:
+        return others.pop()
+    tokenizer, token = processor.tokenizer, getattr(processor, "image_token", None)
+    if isinstance(token, str) and (found := tokenizer.get_vocab().get(token)) is not None:
+        return int(found)
     raise ModelError(f"{name} names no image token in its configuration.", "Is it a vision-language model?")
 
 

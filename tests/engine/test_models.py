@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import huggingface_hub.constants
 import pytest
@@ -10,6 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from flowtui.engine import models
 from flowtui.engine.loaded import Loaded
 from flowtui.engine.models import load_model
 from flowtui.errors import ModelError, UsageError
@@ -149,3 +151,30 @@ def test_an_id_without_a_network_names_what_to_do(monkeypatch: pytest.MonkeyPatc
 def test_loading_writes_nothing(tiny_directory: Path, capfd: pytest.CaptureFixture[str]) -> None:
     _load(tiny_directory)
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("settings", "token", "expected"),
+    [
+        ({"image_token_id": 7, "img_context_token_id": 8}, None, 7),
+        ({"image_token_index": 7}, "<image>", 7),
+        ({"img_context_token_id": 8, "img_start_token_id": 9, "image_newline_id": 10}, None, 8),
+        ({"media_placeholder_token_id": 8}, None, 8),
+        ({"image_size": 8}, "<image>", 4),
+        # Two that could be meant: the processor says which.
+        ({"image_patch_id": 8, "image_pad_id": 9}, "<image>", 4),
+    ],
+)
+def test_the_placeholder_is_found_under_other_names(
+    settings: dict[str, int], token: str | None, expected: int, tiny_llava: Loaded
+) -> None:
+    config = SimpleNamespace(**settings)
+    processor = SimpleNamespace(tokenizer=tiny_llava.processor.tokenizer, image_token=token)
+    assert tiny_llava.processor.tokenizer.convert_tokens_to_ids("<image>") == 4
+    assert models._image_token("m", SimpleNamespace(config=config), processor) == expected
+
+
+def test_no_placeholder_is_said(tiny_llava: Loaded) -> None:
+    bare = SimpleNamespace(tokenizer=tiny_llava.processor.tokenizer)
+    with pytest.raises(ModelError, match="names no image token"):
+        models._image_token("m", SimpleNamespace(config=SimpleNamespace(image_start_id=3)), bare)
