@@ -8,9 +8,12 @@ import numpy as np
 from PIL import Image
 
 from flowtui.engine.results import GROUPS, Analysis, Answer, LayerResult, ModelInfo, Run, Span, Tokens
+from flowtui.engine.shapes import EDGES, MAPS
 from flowtui.engine.spec import (
     AttentionParameters,
     CamParameters,
+    FaithfulnessParameters,
+    KnockoutParameters,
     RunSpec,
     TruncationParameters,
     parameters_to_plain,
@@ -32,7 +35,7 @@ def random_run(
     answer: tuple[str, ...] = ("a", "red", "circle"),
     cliff: int | None = 7,
     seed: int = 0,
-    analyses: tuple[str, ...] = ("attention", "cam", "truncation"),
+    analyses: tuple[str, ...] = ("attention", "cam", "truncation", "knockout", "faithfulness"),
 ) -> Run:
     """A run whose numbers are random but obey every rule; greedy answers agree from `cliff` on (None: never)."""
     rng = np.random.default_rng(seed)
@@ -72,7 +75,10 @@ def random_run(
                 "text_rows": (
                     rng.dirichlet(np.ones(system + user + t), t) * (1 - share[..., 1].mean(1)[:, None])
                 ).astype(np.float32),
-                "head_rows": (rng.dirichlet(np.ones(image), heads) * share[..., 1].mean(0)[:, None]).astype(np.float32),
+                # Without an answer token there is no row to take a mean over.
+                "head_rows": (rng.dirichlet(np.ones(image), heads) * share[..., 1].sum(0)[:, None] / max(1, t)).astype(
+                    np.float32
+                ),
                 "entropy": rng.uniform(0, np.log(len(group)), (t, heads)).astype(np.float32),
             }
             results[layer] = LayerResult("attention", layer, arrays)
@@ -100,6 +106,37 @@ def random_run(
                 "truncation", k, arrays, " ".join(answer) if same or k == layers else "a blue ring"
             )
         made["truncation"] = (parameters_to_plain(TruncationParameters()), results)
+    # Draws of their own: what is drawn above stays as it is.
+    if "knockout" in analyses:
+        made["knockout"] = _knockout(layers, t, seed)
+    if "faithfulness" in analyses:
+        made["faithfulness"] = _faithfulness(layers, seed)
     for name, (parameters, by_layer) in made.items():
         run = run.with_analysis(Analysis(name, parameters, by_layer, 0.1))
     return run
+
+
+def _knockout(layers: int, t: int, seed: int) -> tuple[dict[str, object], dict[int, LayerResult]]:
+    rng = np.random.default_rng((seed, 1))
+    base = -rng.uniform(0, 0.2, t).astype(np.float32)
+    results = {}
+    for layer in range(layers):
+        lost = rng.uniform(0, 2, (len(EDGES), t)).astype(np.float32) * np.float32(1 - layer / layers)
+        results[layer] = LayerResult("knockout", layer, {"logprob": base - lost, "base": base})
+    return parameters_to_plain(KnockoutParameters()), results
+
+
+def _faithfulness(layers: int, seed: int) -> tuple[dict[str, object], dict[int, LayerResult]]:
+    """The last layer's CAM is zero, as in the CAM's own results, and stands by reading order."""
+    rng = np.random.default_rng((seed, 2))
+    fraction = np.linspace(0, 1, FaithfulnessParameters().steps + 1, dtype=np.float32)
+    chance = rng.uniform(0.2, 0.9, len(fraction)).astype(np.float32)
+    results = {}
+    for layer in range(layers):
+        fall = rng.uniform(1, 9, (len(MAPS), 1))
+        deletion = np.vstack([np.exp(-fall * fraction), chance]).astype(np.float32)
+        insertion = np.vstack([1 - np.exp(-fall * fraction), chance[::-1]]).astype(np.float32)
+        ranked = np.array([name != "cam" or layer < layers - 1 for name in MAPS])
+        arrays = {"deletion": deletion, "insertion": insertion, "fraction": fraction, "ranked": ranked}
+        results[layer] = LayerResult("faithfulness", layer, arrays)
+    return parameters_to_plain(FaithfulnessParameters()), results

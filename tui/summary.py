@@ -15,7 +15,7 @@ from flowtui.engine.place import resolve_model
 from flowtui.engine.results import GROUPS, Run
 from flowtui.errors import ModelError, UsageError
 
-from .content import attention, cam, truncation
+from .content import attention, cam, faithfulness, knockout, truncation
 from .content.attention import mean_share
 from .content.grids import grid_heat, peak_cell
 from .content.parts import Summary
@@ -30,13 +30,15 @@ def summarise(run: Run, layer: int | None = None) -> Summary:
     Args:
         run: The run.
         layer: Reduce the lists over layers (and over K) to this one, and add what one layer has beyond them: every
-            head's and every answer token's shares, and the heat map.
+            head's and every answer token's shares, the heat map, each answer token's loss at a knockout, and the
+            curves of deletion and insertion.
 
     Returns:
         Plain data, JSON-ready. `groups` are half-open ranges; `attention.share` is the mean over heads and answer
         tokens; `cam.peak` is the hottest cell of the map of all answer tokens together, in the grid of
         `tokens.spans[cam.peak_span[layer]]`; `truncation.logprob` is summed over the answer and `truncation.kl` its
-        mean per answer token, in nats.
+        mean per answer token, in nats; `knockout` holds changes against the untouched model, negative for a loss;
+        `faithfulness` holds areas under curves over the fraction of image tokens, 0 to 1.
 
     Raises:
         UsageError: The run's model has no such layer.
@@ -64,6 +66,8 @@ def summarise(run: Run, layer: int | None = None) -> Summary:
         "saliency": None,
         "truncation": truncation.content(run, layer),
         "cliff": truncation.cliff(run),
+        "knockout": knockout.content(run, layer),
+        "faithfulness": faithfulness.content(run, layer),
         "lens": None,
         "timings_s": dict(run.timings_s),
     }

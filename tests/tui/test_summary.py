@@ -14,7 +14,7 @@ from tests.factories import random_run
 
 FIELDS = {
     "model", "model_dir", "layers", "image_tokens", "tokens", "groups", "answer", "attention", "saliency", "cam",
-    "truncation", "cliff", "lens", "timings_s",
+    "truncation", "cliff", "lens", "knockout", "faithfulness", "timings_s",
 }  # fmt: skip
 
 
@@ -94,7 +94,7 @@ def test_missing_analyses_are_null() -> None:
     run = random_run(analyses=())
     content = summarise(replace(run, model=replace(run.model, name="somebody/elsewhere")))
     assert {k for k, v in content.items() if v is None} == {
-        "model_dir", "attention", "cam", "saliency", "truncation", "cliff", "lens"
+        "model_dir", "attention", "cam", "saliency", "truncation", "cliff", "lens", "knockout", "faithfulness"
     }  # fmt: skip
 
 

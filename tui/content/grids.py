@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from flowtui.engine.results import Run
+from flowtui.engine.results import LayerResult, Run
+
+
+def _mean_row(result: LayerResult) -> NDArray[Any] | None:
+    rows = np.asarray(result.arrays["image_rows"], dtype=np.float64)
+    return rows.mean(axis=0) if len(rows) else None
+
+
+MAP_OF: dict[str, Callable[[LayerResult], NDArray[Any] | None]] = {
+    "cam": lambda result: np.asarray(result.arrays["heat"][0]),
+    "attention": _mean_row,
+    "saliency": _mean_row,
+}
+"""The map over image tokens [n] of one layer, all answer tokens together, by analysis; None where there is no token."""
 
 
 def grid_heat(run: Run, heat: NDArray[Any]) -> list[NDArray[Any] | None]:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from flowtui.engine.results import LayerResult, Span
+from flowtui.engine.spec import ANALYSES
 from flowtui.tui.explorer.facts import Facts, Gap, Heat
 from tests.factories import random_run
 
@@ -98,7 +99,7 @@ def test_curve_and_cliff() -> None:
     none = Facts(random_run(analyses=()))
     assert none.curve(None) is None
     assert none.cliff is None
-    assert none.missing == ("attention", "cam", "truncation")
+    assert none.missing == ANALYSES
 
 
 def test_an_answer_without_tokens() -> None:
