@@ -257,6 +257,60 @@ def test_full_attention_without_a_mask() -> None:
     torch.testing.assert_close(output.double(), (expected @ repeated).transpose(1, 2), rtol=0, atol=1e-5)
 
 
+def test_soft_capped_attention_is_differentiated_without_keeping_its_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Chunk by chunk, against the formula in float64."""
+    given, allowed, _ = MASKS["sliding window"]
+    tensors = [torch.randn(1, h, Q, 8, requires_grad=True) for h in (4, 2, 2)]
+    exact = [t.detach().double().requires_grad_() for t in tensors]
+    expected = _formula(exact[0], exact[1], allowed, 0.7, 2.0, None) @ exact[2].repeat_interleave(2, 1)
+    expected.sin().sum().backward()
+    monkeypatch.setattr(rows, "rows_per_chunk", lambda _bytes: 4)
+    kept: list[tuple[int, ...]] = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(tuple(t.shape)) or t, lambda t: t):
+        output, _ = rows._attention(_Attention(), *tensors, given, scaling=0.7, softcap=2.0)
+    assert not [shape for shape in kept if shape[-1:] == (Q,)]
+    output.sin().sum().backward()
+    for tensor, one in zip(tensors, exact, strict=True):
+        torch.testing.assert_close(tensor.grad.double(), one.grad, rtol=0, atol=1e-5)  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("mask", MASKS)
+def test_rows_reach_no_further_than_their_last_key(mask: str) -> None:
+    given, allowed, bias = MASKS[mask]
+    query, key = torch.randn(1, 4, Q, 8), torch.randn(1, 2, Q, 8)
+    given = None if given is None else given[..., :Q]
+    scores = rows.Scores(query, key, given, 0.7, given is None, None)
+    expected = _formula(query, key, allowed, 0.7, None, bias)
+    for wanted in (torch.tensor([0]), torch.tensor([3, 1])):
+        reach = scores.reach(wanted)
+        torch.testing.assert_close(
+            scores.weights(wanted, reach).double(), expected[:, :, wanted, :reach], rtol=0, atol=1e-6
+        )
+        assert expected[:, :, wanted, reach:].sum() == 0
+    if mask in ("none", "bool", "sliding window"):
+        assert scores.reach(torch.tensor([1, 3])) == 4
+
+
+def test_an_output_may_be_replaced(tiny_llava: Loaded, tiny_inputs: Inputs) -> None:
+    """Every layer's output is handed over, and what comes back goes on."""
+    seen: list[int] = []
+
+    def nothing(layer: int, scores: rows.Scores, value: Tensor, output: Tensor) -> Tensor:
+        seen.append(layer)
+        assert output.shape == (1, tiny_inputs.length, 4, 8)
+        assert value.shape == scores.key.shape == (1, 2, tiny_inputs.length, 8)
+        return torch.zeros_like(output)
+
+    with torch.no_grad(), watch(tiny_llava, Watch(torch.arange(0), [], None, on_output=nothing)):
+        first = tiny_llava.model(**tiny_inputs.model_inputs, use_cache=False).logits[0, -1]
+        ids = tiny_inputs.model_inputs["input_ids"].clone()
+        ids[0, -2] = ids[0, 1]
+        other = tiny_llava.model(**{**tiny_inputs.model_inputs, "input_ids": ids}, use_cache=False).logits[0, -1]
+    assert seen == [0, 1, 2, 3] * 2
+    # Without attention nothing passes from one position to another.
+    torch.testing.assert_close(first, other, rtol=0, atol=1e-6)
+
+
 def test_a_pass_with_a_cache_is_refused() -> None:
     module = _Attention()
     rows._watched[module] = (0, Watch(torch.tensor([0]), [0], lambda _chunk: None))
