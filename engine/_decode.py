@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ._calls import additive, call_layer
 from ._future import Future, look_ahead
-from ._logits import head
+from ._logits import head, likeliest
 from ._record import Recording
 from ._walk import Walk
 from .inputs import Inputs
@@ -164,7 +164,7 @@ class _State:
             kwargs["attention_mask"] = mask.masked_fill(~there, torch.finfo(hidden.dtype).min)
             hidden = call_layer(layer, hidden, kwargs, past)
         self.steps += 1
-        return head(self.loaded, hidden[0]).argmax(-1)
+        return likeliest(self.loaded, head(self.loaded, hidden[0]))
 
 
 class _Past:

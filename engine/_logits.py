@@ -26,6 +26,15 @@ def head(loaded: Loaded, hidden: Tensor) -> Tensor:
     return at_least_float32(loaded.head(hidden))
 
 
+def likeliest(loaded: Loaded, logits: Tensor) -> Tensor:
+    """The token that greedy decoding takes, for logits [... vocab]: [...] int64.
+
+    As in `Loaded.generate`, the image placeholder is never an answer.
+    """
+    placeholder = torch.tensor([loaded.image_token_id], device=logits.device)
+    return logits.index_fill(-1, placeholder, -torch.inf).argmax(-1)
+
+
 def at_least_float32(tensor: Tensor) -> Tensor:
     """Half precision as float32; float64, where a model is loaded in it, stays."""
     return tensor if tensor.dtype == torch.float64 else tensor.float()

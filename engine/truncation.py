@@ -28,7 +28,7 @@ from torch import Tensor
 from flowtui.errors import UsageError
 
 from ._decode import Branch, decode, find_branch
-from ._logits import head
+from ._logits import head, likeliest
 from ._record import Recording, record
 from ._share import follow, shared_length
 from ._walk import Lane, walk
@@ -258,7 +258,7 @@ class _Reference:
         self.loaded, self.inputs = loaded, inputs
         count, answer = len(loaded.layers), inputs.prepared.answer
         self.logs = recording.logits[:-1].log_softmax(-1)
-        predicted = recording.logits.argmax(-1).tolist()
+        predicted = likeliest(loaded, recording.logits).tolist()
         self.accepted: list[set[int]] = [*({int(i)} for i in inputs.answer_ids), set(inputs.stop_ids)]
         if answer.given:
             self.branch = find_branch(inputs, count, predicted, self.accepted)
@@ -273,7 +273,7 @@ class _Reference:
         """One K's logits at the answer rows and the row after, [T+1 vocab], against the full model's."""
         logs = logits[:-1].log_softmax(-1)
         divergence = torch.nn.functional.kl_div(logs, self.logs, reduction="none", log_target=True).sum(-1).clamp_min(0)
-        branch = find_branch(self.inputs, k, logits.argmax(-1).tolist(), self.accepted)
+        branch = find_branch(self.inputs, k, likeliest(self.loaded, logits).tolist(), self.accepted)
         return _Row(self.logprob(logs), divergence, branch)
 
     def itself(self) -> _Row:

@@ -123,7 +123,10 @@ def slow_greedy(loaded: Loaded, inputs: Inputs, k: int, gone: Tensor) -> tuple[l
         for name in per_token:
             kinds[name][:, : inputs.prompt_length] = inputs.model_inputs[name][:, : inputs.prompt_length]
         now = {**inputs.model_inputs, **kinds, "input_ids": so_far, "attention_mask": torch.ones_like(so_far)}
-        token = int(masked_logits(loaded, now, k, gone)[-1].argmax())
+        scores = masked_logits(loaded, now, k, gone)[-1]
+        # The image placeholder is never an answer: a model could not read on from it.
+        scores[loaded.image_token_id] = -torch.inf
+        token = int(scores.argmax())
         if token in inputs.stop_ids:
             return answer, True
         answer.append(token)

@@ -147,7 +147,9 @@ def _masked_answer(loaded: Loaded, inputs: Inputs, k: int) -> list[int]:
             if value.shape == prompt["input_ids"].shape:
                 new = {"input_ids": ids, "attention_mask": [1] * len(ids)}.get(name, [kind] * len(ids))
                 now[name] = torch.cat([value, value.new_tensor(new)[None]], 1)
-        token = int(masked_logits(loaded, now, k, inputs.image_positions)[-1].argmax())
+        scores = masked_logits(loaded, now, k, inputs.image_positions)[-1]
+        scores[loaded.image_token_id] = -torch.inf
+        token = int(scores.argmax())
         if token in inputs.stop_ids:
             break
         ids.append(token)
