@@ -15,6 +15,7 @@ from flowtui.engine.spec import (
     FaithfulnessParameters,
     KnockoutParameters,
     RunSpec,
+    SaliencyParameters,
     TruncationParameters,
     parameters_to_plain,
 )
@@ -35,7 +36,7 @@ def random_run(
     answer: tuple[str, ...] = ("a", "red", "circle"),
     cliff: int | None = 7,
     seed: int = 0,
-    analyses: tuple[str, ...] = ("attention", "cam", "truncation", "knockout", "faithfulness"),
+    analyses: tuple[str, ...] = ("attention", "cam", "saliency", "truncation", "knockout", "faithfulness"),
 ) -> Run:
     """A run whose numbers are random but obey every rule; greedy answers agree from `cliff` on (None: never)."""
     rng = np.random.default_rng(seed)
@@ -109,6 +110,8 @@ def random_run(
     # Draws of their own: what is drawn above stays as it is.
     if "knockout" in analyses:
         made["knockout"] = _knockout(layers, t, seed)
+    if "saliency" in analyses:
+        made["saliency"] = _saliency(layers, t, image, seed)
     if "faithfulness" in analyses:
         made["faithfulness"] = _faithfulness(layers, seed)
     for name, (parameters, by_layer) in made.items():
@@ -124,6 +127,20 @@ def _knockout(layers: int, t: int, seed: int) -> tuple[dict[str, object], dict[i
         lost = rng.uniform(0, 2, (len(EDGES), t)).astype(np.float32) * np.float32(1 - layer / layers)
         results[layer] = LayerResult("knockout", layer, {"logprob": base - lost, "base": base})
     return parameters_to_plain(KnockoutParameters()), results
+
+
+def _saliency(layers: int, t: int, image: int, seed: int) -> tuple[dict[str, object], dict[int, LayerResult]]:
+    """No key stands after its query: flows to earlier groups are zero, but within a group there are some."""
+    rng = np.random.default_rng((seed, 3))
+    results = {}
+    for layer in range(layers):
+        rows = (rng.exponential(1e-3, (t, image)) * np.exp(-layer / layers)).astype(np.float32)
+        flow = np.tril(rng.exponential(1e-3, (len(GROUPS), len(GROUPS)))).astype(np.float32)
+        flow[GROUPS.index("answer"), GROUPS.index("image")] = rows.mean() if t else 0
+        # In the last layer only the answer's rows have a gradient.
+        flow[: GROUPS.index("answer")] *= np.float32(layer < layers - 1)
+        results[layer] = LayerResult("saliency", layer, {"flow": flow, "image_rows": rows})
+    return parameters_to_plain(SaliencyParameters()), results
 
 
 def _faithfulness(layers: int, seed: int) -> tuple[dict[str, object], dict[int, LayerResult]]:

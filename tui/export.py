@@ -2,6 +2,7 @@
 
 cam, attention   png: one picture per layer, the map over the image; svg: one sheet of all layers;
                  csv, json: the values on the grid, before division by their maximum
+saliency         maps as of these, and the flow between token groups over layers as a chart or its values
 flow             attention shares over layers: png, svg: a chart; csv, json: the values
 truncation       KL and log-probability over K: png, svg: charts; csv, json: the values and the text at each K
 """
@@ -11,7 +12,7 @@ from __future__ import annotations
 import base64
 import csv
 import io
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape
@@ -21,20 +22,21 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from flowtui.engine.images import decode_image
-from flowtui.engine.results import GROUPS, LayerResult, Run
+from flowtui.engine.results import GROUPS, Run
 from flowtui.errors import UsageError
 
 from .charts import Chart, to_image, to_svg
+from .content.grids import MAP_OF
 from .overlay import overlay
-from .summary import grid_heat, summarise
+from .summary import Summary, grid_heat, summarise
 from .table import cliff_sentence, to_json
 from .text import visible
 
-WHAT = ("cam", "attention", "flow", "truncation")
+WHAT = ("cam", "attention", "saliency", "flow", "truncation")
 FORMATS = ("png", "svg", "csv", "json")
 TILE_PX = 144
 
-_NEEDS = {"cam": "cam", "attention": "attention", "flow": "attention", "truncation": "truncation"}
+_NEEDS = {name: "attention" if name == "flow" else name for name in WHAT}
 Maps = dict[int, NDArray[Any]]
 
 
@@ -81,24 +83,23 @@ def _check(run: Run, what: Sequence[str], format: str) -> None:
 
 def _files(run: Run, name: str, format: str) -> Iterable[tuple[str, bytes]]:
     """The files for one of `WHAT`: name, content."""
-    if name in ("cam", "attention"):
-        take = _MAPS[name]
-        maps = {k: take(result) for k, result in sorted(run.analyses[name].layers.items())}
-        return _MAP_WRITERS[format](run, name, maps)
-    content = summarise(run)
+    if name in MAP_OF:
+        found = {k: MAP_OF[name](result) for k, result in sorted(run.analyses[name].layers.items())}
+        yield from _MAP_WRITERS[format](run, name, {k: values for k, values in found.items() if values is not None})
+    if name not in MAP_OF or name == "saliency":
+        yield from _numbers(summarise(run), name, format)
+
+
+def _numbers(content: Summary, name: str, format: str) -> Iterable[tuple[str, bytes]]:
+    """What is drawn over layers (or K) in place of over the image."""
+    stem = "saliency-flow" if name == "saliency" else name
     if format == "json":
-        part = content["attention"] if name == "flow" else {**content["truncation"], "cliff": content["cliff"]}
-        return [(f"{name}.json", to_json(part).encode())]
-    if format == "csv":
-        return [(f"{name}.csv", _flow_csv(content) if name == "flow" else _truncation_csv(content))]
-    charts = {"flow": _flow_chart(content)} if name == "flow" else _truncation_charts(content)
-    return [(f"{stem}.{format}", _chart_bytes(chart, format)) for stem, chart in charts.items()]
-
-
-_MAPS: dict[str, Callable[[LayerResult], NDArray[Any]]] = {
-    "cam": lambda result: result.arrays["heat"][0],
-    "attention": lambda result: np.asarray(result.arrays["image_rows"], dtype=np.float64).mean(axis=0),
-}
+        yield f"{stem}.json", to_json(_JSON[name](content)).encode()
+    elif format == "csv":
+        yield f"{stem}.csv", _CSV[name](content)
+    else:
+        for title, chart in _CHARTS[name](content).items():
+            yield f"{title}.{format}", _chart_bytes(chart, format)
 
 
 def _pictures(run: Run, name: str, maps: Maps) -> Iterable[tuple[str, str, Image.Image]]:
@@ -170,11 +171,17 @@ _MAP_WRITERS: dict[str, Callable[[Run, str, Maps], Iterable[tuple[str, bytes]]]]
 }
 
 
-def _flow_chart(content: dict[str, Any]) -> Chart:
-    return Chart("Attention from the answer", "layer", "share", content["attention"]["share"])
+def _flow_charts(content: Summary) -> dict[str, Chart]:
+    return {"flow": Chart("Attention from the answer", "layer", "share", content["attention"]["share"])}
 
 
-def _truncation_charts(content: dict[str, Any]) -> dict[str, Chart]:
+def _saliency_charts(content: Summary) -> dict[str, Chart]:
+    flow = content["saliency"]["flow"]
+    into = {name: flow[name] for name in ("image->answer", "system->answer", "user->answer", "image->user")}
+    return {"saliency-flow": Chart("Saliency flow", "layer", "mean over pairs of tokens", into)}
+
+
+def _truncation_charts(content: Summary) -> dict[str, Chart]:
     curve, x_label = content["truncation"], "K: layers that see the image"
     mark = content["cliff"]["k"] if content["cliff"] else None
     label = "" if mark is None else f"cliff {mark}"
@@ -190,15 +197,40 @@ def _chart_bytes(chart: Chart, format: str) -> bytes:
     return to_svg(chart).encode() if format == "svg" else _png(to_image(chart))
 
 
-def _flow_csv(content: dict[str, Any]) -> bytes:
-    share = content["attention"]["share"]
-    return _csv(("layer", *GROUPS), [(i, *(share[g][i] for g in GROUPS)) for i in range(content["layers"])])
+def _flow_csv(content: Summary) -> bytes:
+    return _by_layer(content, content["attention"]["share"], GROUPS)
 
 
-def _truncation_csv(content: dict[str, Any]) -> bytes:
+def _saliency_csv(content: Summary) -> bytes:
+    flow = content["saliency"]["flow"]
+    return _by_layer(content, flow, tuple(flow))
+
+
+def _by_layer(content: Summary, columns: Mapping[str, Sequence[Any]], names: Sequence[str]) -> bytes:
+    return _csv(("layer", *names), [(i, *(columns[name][i] for name in names)) for i in range(content["layers"])])
+
+
+def _truncation_csv(content: Summary) -> bytes:
     names = ("k", "logprob", "kl", "same_answer", "text")
     curve = {**content["truncation"], "text": [t and visible(t) for t in content["truncation"]["text"]]}
     return _csv(names, zip(*(curve[name] for name in names), strict=True))
+
+
+_JSON: dict[str, Callable[[Summary], Any]] = {
+    "flow": lambda content: content["attention"],
+    "saliency": lambda content: content["saliency"],
+    "truncation": lambda content: {**content["truncation"], "cliff": content["cliff"]},
+}
+_CSV: dict[str, Callable[[Summary], bytes]] = {
+    "flow": _flow_csv,
+    "saliency": _saliency_csv,
+    "truncation": _truncation_csv,
+}
+_CHARTS: dict[str, Callable[[Summary], dict[str, Chart]]] = {
+    "flow": _flow_charts,
+    "saliency": _saliency_charts,
+    "truncation": _truncation_charts,
+}
 
 
 def _csv(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:

@@ -15,7 +15,7 @@ from flowtui.engine.place import resolve_model
 from flowtui.engine.results import GROUPS, Run
 from flowtui.errors import ModelError, UsageError
 
-from .content import attention, cam, faithfulness, knockout, truncation
+from .content import attention, cam, faithfulness, knockout, saliency, truncation
 from .content.attention import mean_share
 from .content.grids import grid_heat, peak_cell
 from .content.parts import Summary
@@ -63,7 +63,7 @@ def summarise(run: Run, layer: int | None = None) -> Summary:
         "answer": {"text": run.answer.text, "tokens": list(run.answer.tokens), "ids": list(run.answer.ids)},
         "attention": attention.content(run, layer),
         "cam": cam.content(run, layer),
-        "saliency": None,
+        "saliency": saliency.content(run, layer),
         "truncation": truncation.content(run, layer),
         "cliff": truncation.cliff(run),
         "knockout": knockout.content(run, layer),

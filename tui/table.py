@@ -12,7 +12,22 @@ from flowtui.engine.results import GROUPS
 from .summary import Summary
 from .text import visible
 
-COLUMNS = ("layer", *GROUPS, "cam_row", "cam_col", "k_logprob", "k_kl", "k_same", "k_text")
+SALIENCY = {name: f"saliency_{name.replace('->', '_')}" for name in ("image->answer", "system->answer", "user->answer")}
+"""Flow -> its column."""
+
+COLUMNS = (
+    "layer",
+    *GROUPS,
+    "cam_row",
+    "cam_col",
+    *SALIENCY.values(),
+    "saliency_row",
+    "saliency_col",
+    "k_logprob",
+    "k_kl",
+    "k_same",
+    "k_text",
+)
 """Columns of the per-layer table. The `k_` columns are the run with the image cut at K = layer; the last row, L, is
 the untouched model and has only those."""
 
@@ -25,15 +40,17 @@ def rows(summary: Summary) -> list[dict[str, Any]]:
     layers = range(summary["layers"] + 1) if layer is None else [layer]
     share = summary["attention"]["share"] if summary["attention"] else {}
     peaks = summary["cam"]["peak"] if summary["cam"] else []
+    saliency = summary["saliency"] or {"flow": {}, "peak": []}
     curve = summary["truncation"] or {"k": [], "logprob": [], "kl": [], "same_answer": [], "text": []}
     found = []
     for i, number in enumerate(layers):
         at_k = curve["k"].index(number) if number in curve["k"] else None
-        peak = _at(peaks, i) or (None, None)
         values = [
             number,
             *(_at(share.get(group, []), i) for group in GROUPS),
-            *peak,
+            *(_at(peaks, i) or (None, None)),
+            *(_at(saliency["flow"].get(name, []), i) for name in SALIENCY),
+            *(_at(saliency["peak"], i) or (None, None)),
             *(None if at_k is None else curve[name][at_k] for name in ("logprob", "kl", "same_answer", "text")),
         ]
         found.append(dict(zip(COLUMNS, values, strict=True)))
@@ -63,7 +80,7 @@ def to_text(summary: Summary) -> str:
         f"answer   {visible(summary['answer']['text']) or '(empty)'}",
         f"cliff    {cliff_sentence(summary)}",
     ]
-    absent = [name for name in ("attention", "cam", "truncation") if summary[name] is None]
+    absent = [name for name in ("attention", "cam", "saliency", "truncation") if summary[name] is None]
     if absent:
         lines.append(f"missing  {', '.join(absent)}")
     return "\n".join((*lines, "", *_table(summary), *_one_layer(summary))) + "\n"
@@ -95,6 +112,9 @@ def _table(summary: Summary) -> list[str]:
     if summary["cam"]:
         columns.append(("peak", 5))
         notes.append("peak: row,col of the hottest cell of the map; - where the map is zero.")
+    if summary["saliency"]:
+        columns.append(("flow", 7))
+        notes.append("flow: saliency from the image to the answer rows, mean over pairs of tokens.")
     if summary["truncation"]:
         columns += [("log p", 8), ("KL", 7), ("same", 4), ("text", 0)]
         notes.append("log p to text: the image is cut at K = layer; KL in nats per answer token.")
@@ -107,24 +127,34 @@ def _table(summary: Summary) -> list[str]:
     return [*lines, "", *notes]
 
 
+_COLUMN_OF = {
+    "flow": SALIENCY["image->answer"],
+    "log p": "k_logprob",
+    "KL": "k_kl",
+    "same": "k_same",
+    "text": "k_text",
+}
+_FORMATS = {"KL": ".4f", "flow": ".1e"}
+
+
 def _cell(row: dict[str, Any], column: str) -> str:
     if column == "peak":
         return "-" if row["cam_row"] is None else f"{row['cam_row']},{row['cam_col']}"
-    value = row[{"log p": "k_logprob", "KL": "k_kl", "same": "k_same", "text": "k_text"}.get(column, column)]
+    value = row[_COLUMN_OF.get(column, column)]
     if value is None:
         return "" if column == "text" else "-"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
-        return f"{value:.4f}" if column == "KL" else f"{value:.3f}"
+        return f"{value:{_FORMATS.get(column, '.3f')}}"
     text = visible(str(value))
     return text if len(text) <= MAX_TEXT_CELLS else text[: MAX_TEXT_CELLS - 1] + "…"
 
 
 def _one_layer(summary: Summary) -> list[str]:
-    """What `--layer` adds: shares by answer token and by head, and the heat map as numbers, maximum 99."""
+    """What `--layer` adds: shares by answer token and by head, and maps as numbers, maximum 99."""
     lines: list[str] = []
-    attention, cam = summary["attention"] or {}, summary["cam"] or {}
+    attention = summary["attention"] or {}
     for title, key in (("answer token", "answer_tokens"), ("head", "heads")):
         if key in attention:
             count = len(attention[key][GROUPS[0]])
@@ -134,10 +164,15 @@ def _one_layer(summary: Summary) -> list[str]:
             lines += ["", f"{title:>16}  " + "  ".join(group.rjust(6) for group in GROUPS)]
             for i, name in enumerate(names):
                 lines.append(f"{name:>16}  " + "  ".join(f"{attention[key][group][i]:6.3f}" for group in GROUPS))
-    for grid in cam.get("heat", []):
-        if grid is not None:
-            highest = max(map(max, grid))
-            scale = 99 / highest if highest > 0 else 0.0
-            lines += ["", "heat, 99 = the map's maximum" if highest > 0 else "heat: the map is zero at every cell"]
-            lines += ["".join(f"{round(value * scale):3d}" for value in row) for row in grid] if highest > 0 else []
+    for name, key in (("heat", "cam"), ("saliency", "saliency")):
+        for grid in (summary[key] or {}).get("heat", []):
+            lines += [] if grid is None else _map(name, grid)
     return lines
+
+
+def _map(name: str, grid: list[list[float]]) -> list[str]:
+    highest = max(map(max, grid))
+    if highest <= 0:
+        return ["", f"{name}: the map is zero at every cell"]
+    scale = 99 / highest
+    return ["", f"{name}, 99 = the map's maximum", *("".join(f"{round(v * scale):3d}" for v in row) for row in grid)]

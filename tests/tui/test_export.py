@@ -35,12 +35,13 @@ def test_everything_is_exported_by_default(tmp_path: Path, format: str) -> None:
     assert all(path.stat().st_size for path in paths)
 
 
-@pytest.mark.parametrize("what", ["cam", "attention"])
+@pytest.mark.parametrize("what", ["cam", "attention", "saliency"])
 def test_maps_have_the_images_own_resolution(tmp_path: Path, what: str) -> None:
     run = random_run(layers=3)
     run = replace(run, spec=replace(run.spec, images=(png(120, 80),)))
     paths = export_run(run, (what,), "png", tmp_path)
-    assert names(paths) == [f"{what}-layer-{i:02d}.png" for i in range(3)]
+    chart = ["saliency-flow.png"] if what == "saliency" else []
+    assert names(paths) == [f"{what}-layer-{i:02d}.png" for i in range(3)] + chart
     with Image.open(paths[0]) as made:
         assert made.size == (120, 80)
 
@@ -73,6 +74,24 @@ def test_attention_maps_are_means_over_answer_tokens(tmp_path: Path) -> None:
     by_hand = sum(row.astype(float) for row in rows) / len(rows)
     # The same three float32 values added in float64, in another order.
     np.testing.assert_allclose(np.ravel(grid), by_hand, rtol=1e-12)
+
+
+def test_saliency_is_maps_and_flows(tmp_path: Path) -> None:
+    run = random_run(layers=2, grid=(3, 4))
+    flow = summarise(run)["saliency"]["flow"]
+    grids, table = export_run(run, ("saliency",), "csv", tmp_path)
+    assert names([grids, table]) == ["saliency.csv", "saliency-flow.csv"]
+    assert [float(row["image->answer"]) for row in read_csv(table)] == flow["image->answer"]
+    assert len(read_csv(grids)) == 24
+    _, document = export_run(run, ("saliency",), "json", tmp_path)
+    assert json.loads(document.read_text())["flow"] == flow
+    _, chart = export_run(run, ("saliency",), "svg", tmp_path)
+    assert "image-&gt;answer" in chart.read_text()
+
+
+def test_an_answer_without_tokens_has_no_maps_over_rows(tmp_path: Path) -> None:
+    run = random_run(layers=2, answer=(), analyses=("attention", "saliency"))
+    assert export_run(run, ("attention",), "png", tmp_path) == []
 
 
 def test_curves_follow_the_summary(tmp_path: Path) -> None:

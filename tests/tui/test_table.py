@@ -21,8 +21,12 @@ def test_csv_has_a_row_per_layer_and_one_for_the_untouched_model() -> None:
     for layer in range(12):
         for group in GROUPS:
             assert float(table[layer][group]) == content["attention"]["share"][group][layer]
+        for group in ("image", "system", "user"):
+            flow = content["saliency"]["flow"][f"{group}->answer"][layer]
+            assert float(table[layer][f"saliency_{group}_answer"]) == flow
+        assert [int(table[layer][f"saliency_{axis}"]) for axis in ("row", "col")] == content["saliency"]["peak"][layer]
     assert float(table[12]["k_logprob"]) == content["truncation"]["logprob"][12]
-    assert table[12]["system"] == table[12]["cam_row"] == ""
+    assert table[12]["system"] == table[12]["cam_row"] == table[12]["saliency_image_answer"] == ""
 
 
 def test_text_has_answer_cliff_and_every_layer() -> None:
@@ -43,7 +47,7 @@ def test_no_cliff_is_said_not_forced() -> None:
 
 def test_missing_analyses_are_named_and_leave_no_columns() -> None:
     text = to_text(summarise(random_run(analyses=("cam",))))
-    assert "missing  attention, truncation" in text
+    assert "missing  attention, saliency, truncation" in text
     assert "image cut" not in text
 
 
@@ -59,6 +63,7 @@ def test_one_layer_adds_heads_and_heat() -> None:
     text = to_text(summarise(random_run(), 3))
     assert "head" in text
     assert "99 = the map's maximum" in text
+    assert "saliency, 99 = the map's maximum" in text
     assert "zero at every cell" in to_text(summarise(random_run(), 11))
 
 

@@ -17,7 +17,10 @@ def export(
         Path, typer.Option("-o", "--output", metavar="DIR", help="Folder for the files; made if missing.")
     ],
     what: Annotated[
-        str, typer.Option("--what", metavar="a,b", help="Some of cam, attention, flow, truncation; all that is there.")
+        str,
+        typer.Option(
+            "--what", metavar="a,b", help="Some of cam, attention, saliency, flow, truncation; all that is there."
+        ),
     ] = "",
     format: Annotated[
         Literal["png", "svg", "csv", "json"],

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from flowtui.engine.spec import ANALYSES
 from flowtui.errors import UsageError
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ Engine = Annotated[
     str, typer.Option("--engine", metavar="local|ssh://HOST", help="Where to compute: here, or on another machine.")
 ]
 Analyses = Annotated[
-    str, typer.Option("--analysis", metavar="a,b|all", help="Analyses: attention, cam, truncation, or all.")
+    str, typer.Option("--analysis", metavar="a,b|all", help=f"Analyses: {', '.join(ANALYSES)}, or all.")
 ]
 Layers = Annotated[
     str | None,
@@ -42,8 +43,6 @@ def read_analyses(text: str) -> tuple[AnalysisName, ...]:
     Raises:
         UsageError: No such analysis.
     """
-    from flowtui.engine.spec import ANALYSES
-
     names = [name.strip() for name in text.split(",") if name.strip()]
     unknown = [name for name in names if name not in (*ANALYSES, "all")]
     if unknown or not names:
@@ -95,6 +94,21 @@ def read_settings(items: Sequence[str]) -> dict[str, dict[str, Any]]:
         parameters_from_plain(analysis, {name: value})
         found.setdefault(analysis, {})[name] = value
     return found
+
+
+def read_box(text: str) -> tuple[int, int, int, int]:
+    """Reads "LEFT,TOP,RIGHT,BOTTOM" in whole pixels.
+
+    Raises:
+        UsageError: It is not a box.
+    """
+    match = re.fullmatch(r"\s*" + r"\s*,\s*".join([r"(\d{1,6})"] * 4) + r"\s*", text, re.ASCII)
+    if not match:
+        raise UsageError(
+            f"{text!r} is not a box.", "Give left, top, right and bottom in whole pixels of the image, like 8,16,40,48."
+        )
+    left, top, right, bottom = map(int, match.groups())
+    return left, top, right, bottom
 
 
 def read_size(text: str) -> int:

@@ -1,22 +1,31 @@
 from __future__ import annotations
 
+import re
+from typing import get_args
+
 import pytest
 
+from flowtui.engine.spec import ANALYSES
 from flowtui.errors import UsageError
-from flowtui.tui.cli.options import read_analyses, read_layers, read_settings, read_size, show_size
+from flowtui.tui.cli.options import Analyses, read_analyses, read_layers, read_settings, read_size, show_size
 
 
 @pytest.mark.parametrize(
     ("text", "names"),
     [
-        ("all", ("attention", "cam", "truncation")),
+        ("all", ANALYSES),
         ("cam", ("cam",)),
         ("truncation, attention", ("attention", "truncation")),
-        ("cam,all", ("attention", "cam", "truncation")),
+        ("cam,all", ANALYSES),
     ],
 )
 def test_analyses(text: str, names: tuple[str, ...]) -> None:
     assert read_analyses(text) == names
+
+
+def test_the_help_names_every_analysis() -> None:
+    (option,) = get_args(Analyses)[1:]
+    assert set(ANALYSES) <= set(re.findall(r"\w+", option.help))
 
 
 @pytest.mark.parametrize("text", ["", ",", "cams", "cam,nope", "all,ALL"])
