@@ -126,6 +126,14 @@ DYNAMIC: tuple[Family, ...] = (
         "Image features enter again after each of the first layers (DeepStack); a cut image gets none.",
     ),
     Family("glm4v", "GLM-4.1V", _MERGED),
+    Family(
+        "qwen3_5",
+        "Qwen3.5",
+        _MERGED,
+        "Layers of linear attention have no weights to read; truncation and knockout are refused.",
+    ),
+    Family("paddleocr_vl", "PaddleOCR-VL", _MERGED),
+    Family("video_llama_3", "VideoLLaMA 3", "A grid as large as the image, one cell per patch."),
     Family("mistral3", "Mistral Small 3.1", "A grid as large as the image, rows parted by break tokens.", _TORCHVISION),
     Family(
         "llava-pixtral",

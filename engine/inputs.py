@@ -16,7 +16,7 @@ from transformers.utils import ModelOutput
 
 from flowtui.errors import ModelError, UnsupportedModelError, UsageError
 
-from .grids import LAYOUTS, Seen
+from .grids import LAYOUTS, Seen, as_told
 from .images import decode_image
 from .loaded import Loaded
 from .prompts import has_bos, prompt_text
@@ -209,6 +209,8 @@ def _spans(seen: Seen) -> tuple[Span, ...]:
     layout = LAYOUTS.get(f"{seen.family}-{vision}") or LAYOUTS.get(seen.family)
     if layout is not None and len(seen.image_positions):
         return layout(seen)
+    if len(seen.image_positions) and (told := as_told(seen)) is not None:
+        return told
     return find_spans(
         seen.image_positions,
         seen.image_sizes,

@@ -6,8 +6,10 @@ import bisect
 import math
 import re
 import sys
+from contextlib import suppress
 
 from flowtui.engine.results import Span
+from flowtui.errors import UnsupportedModelError
 
 from .cursor import Cursor
 from .seen import Layout, Seen
@@ -36,6 +38,22 @@ def rows_with_breaks(seen: Seen) -> tuple[Span, ...]:
     spans = tuple(_grid(cursor, i, rows, cols, _part(seen, i, 1, 1, 0, 0)) for i, (rows, cols) in enumerate(grids))
     cursor.finish()
     return spans
+
+
+def as_told(seen: Seen) -> tuple[Span, ...] | None:
+    """The grids of a family without a layout of its own, where its processor tells them as one of these families does.
+
+    Returns:
+        None where it does not, or where the image tokens do not fit.
+    """
+    merge = getattr(getattr(seen.processor, "image_processor", None), "merge_size", None)
+    sides = [getattr(seen.processor, name, None) for name in ("patch_size", "spatial_merge_size")]
+    with suppress(UnsupportedModelError):
+        if "image_grid_thw" in seen.prompt and isinstance(merge, int):
+            return merged_patches(seen)
+        if "image_sizes" in seen.prompt and all(isinstance(side, int) for side in sides):
+            return rows_with_breaks(seen)
+    return None
 
 
 def lfm2_vl(seen: Seen) -> tuple[Span, ...]:

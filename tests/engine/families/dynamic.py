@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import (
+    BaseImageProcessor,
     Glm4vConfig,
     Glm4vForConditionalGeneration,
     Glm4vImageProcessorPil,
@@ -31,6 +33,10 @@ from transformers import (
     Ovis2ForConditionalGeneration,
     Ovis2ImageProcessorPil,
     Ovis2Processor,
+    PaddleOCRVLConfig,
+    PaddleOCRVLForConditionalGeneration,
+    PaddleOCRVLImageProcessorPil,
+    PaddleOCRVLProcessor,
     PixtralImageProcessorPil,
     PixtralProcessor,
     PreTrainedModel,
@@ -43,11 +49,18 @@ from transformers import (
     Qwen2VLForConditionalGeneration,
     Qwen2VLImageProcessorPil,
     Qwen2VLProcessor,
+    Qwen3_5Config,
+    Qwen3_5ForConditionalGeneration,
     Qwen3VLConfig,
     Qwen3VLForConditionalGeneration,
     Qwen3VLProcessor,
+    VideoLlama3Config,
+    VideoLlama3ForConditionalGeneration,
+    VideoLlama3ImageProcessorPil,
+    VideoLlama3Processor,
 )
 
+from flowtui.engine.demo.questions import VOCABULARY
 from flowtui.engine.processors import images_only
 
 from .tokenizers import build_tokenizer
@@ -104,6 +117,12 @@ MISTRAL_TEMPLATE = (
     "{% if message['content'] is string %}{{ message['content'] }}{% else %}"
     "{% for part in message['content'] %}{{ part['text'] }}{% endfor %}{% endif %}</s>{% endif %}{% endfor %}"
 )
+PADDLE_TEMPLATE = (
+    "<s>{% for message in messages %}{% if message['role'] == 'user' %}User: {% for part in message['content'] %}"
+    "{% if part['type'] == 'image' %}<|IMAGE_START|><|IMAGE_PLACEHOLDER|><|IMAGE_END|>{% else %}{{ part['text'] }}"
+    "{% endif %}{% endfor %}\n{% elif message['role'] == 'assistant' %}Assistant:\n{{ message['content'] }}</s>"
+    "{% else %}{{ message['content'] }}\n{% endif %}{% endfor %}{% if add_generation_prompt %}Assistant:\n{% endif %}"
+)
 MOLMO_MARKS = (
     *("<im_patch>", "<im_col>", "<im_start>", "<low_res_im_start>", "<frame_start>", "<im_end>", "<frame_end>"),
     "<im_low>",
@@ -159,8 +178,11 @@ def _qwen(
     folder: Path,
     kind: type[ProcessorMixin],
     make: Callable[[PreTrainedTokenizerFast, dict[str, Any]], PreTrainedModel],
+    images: BaseImageProcessor | None = None,
+    tokenizer: PreTrainedTokenizerFast | None = None,
 ) -> None:
-    tokenizer = build_tokenizer(QWEN_SPECIAL, bos=None, eos="<|im_end|>", pad="<|endoftext|>", words=CHATML_WORDS)
+    if tokenizer is None:
+        tokenizer = build_tokenizer(QWEN_SPECIAL, bos=None, eos="<|im_end|>", pad="<|endoftext|>", words=CHATML_WORDS)
     image, video, start, end = ids_of(tokenizer, "<|image_pad|>", "<|video_pad|>", "<|vision_start|>", "<|vision_end|>")
     names = {
         "image_token_id": image,
@@ -169,7 +191,7 @@ def _qwen(
         "vision_end_token_id": end,
     }
     template = CHATML.replace("IMAGE", "<|vision_start|><|image_pad|><|vision_end|>")
-    images = Qwen2VLImageProcessorPil(patch_size=PATCH_PX, merge_size=2, size=pixels(4, 64))
+    images = images or Qwen2VLImageProcessorPil(patch_size=PATCH_PX, merge_size=2, size=pixels(4, 64))
     processor = images_only(kind)(images, tokenizer, None, chat_template=template)
     save(make(tokenizer, names), processor, folder)
 
@@ -209,6 +231,77 @@ def qwen3_vl(folder: Path) -> None:
         return Qwen3VLForConditionalGeneration(Qwen3VLConfig(text_config=text, vision_config=vision, **names))
 
     _qwen(folder, Qwen3VLProcessor, make)
+
+
+def qwen3_5(folder: Path) -> None:
+    """Every other layer is a gated linear attention, which has no weights to read."""
+
+    def make(tokenizer: PreTrainedTokenizerFast, names: dict[str, Any]) -> PreTrainedModel:
+        vision = {**VISION, "depth": 2, "num_position_embeddings": 64}
+        text = {
+            **TEXT,
+            **ends(tokenizer),
+            **{f"linear_{which}_head_dim": 8 for which in ("key", "value")},
+            **{f"linear_num_{which}_heads": 2 for which in ("key", "value")},
+            "head_dim": 8,
+            "layer_types": ["linear_attention", "full_attention"] * 2,
+            "rope_parameters": _rope((2, 1, 1), partial_rotary_factor=1.0),
+        }
+        return Qwen3_5ForConditionalGeneration(Qwen3_5Config(text_config=text, vision_config=vision, **names))
+
+    _qwen(folder, Qwen3VLProcessor, make, tokenizer=_byte_tokenizer())
+
+
+def _byte_tokenizer() -> PreTrainedTokenizerFast:
+    """Pairs of bytes, learned on the demo's words: Qwen3.5's tokenizer is of that kind whatever its files say."""
+    special = ["<|endoftext|>", "<|im_end|>", *QWEN_SPECIAL]
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(
+        vocab_size=640, initial_alphabet=alphabet, special_tokens=special, show_progress=False
+    )
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.train_from_iterator([" ".join((*CHATML_WORDS, *VOCABULARY))], trainer)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        eos_token="<|im_end|>",
+        pad_token="<|endoftext|>",
+        additional_special_tokens=list(QWEN_SPECIAL),
+        model_max_length=100_000,
+    )
+
+
+def paddleocr_vl(folder: Path) -> None:
+    """Known to no table of the engine: its processor tells the grids as the Qwen line's do."""
+    named = {"image_token": "<|IMAGE_PLACEHOLDER|>"}
+    special = ("<|IMAGE_START|>", "<|IMAGE_END|>", "<|video_pad|>")
+    tokenizer = build_tokenizer(special, pad="<unk>", words=("User", "Assistant", ":"), named=named)
+    image, video, start, end = ids_of(tokenizer, named["image_token"], "<|video_pad|>", *special[:2])
+    config = PaddleOCRVLConfig(
+        text_config={**TEXT, **ends(tokenizer), "head_dim": 8, "rope_parameters": _rope((2, 1, 1))},
+        vision_config={**TOWER, "image_size": 64},
+        image_token_id=image,
+        video_token_id=video,
+        vision_start_token_id=start,
+        vision_end_token_id=end,
+        tie_word_embeddings=False,
+    )
+    images = PaddleOCRVLImageProcessorPil(patch_size=PATCH_PX, merge_size=2, size=pixels(4, 64))
+    processor = PaddleOCRVLProcessor(images, tokenizer, chat_template=PADDLE_TEMPLATE)
+    save(PaddleOCRVLForConditionalGeneration(config), processor, folder)
+
+
+def video_llama_3(folder: Path) -> None:
+    """Likewise; its patches are not merged."""
+
+    def make(tokenizer: PreTrainedTokenizerFast, names: dict[str, Any]) -> PreTrainedModel:
+        text = {**TEXT, **ends(tokenizer), "model_type": "qwen2"}
+        ids = {name: names[name] for name in ("image_token_id", "video_token_id")}
+        return VideoLlama3ForConditionalGeneration(VideoLlama3Config(text_config=text, vision_config=TOWER, **ids))
+
+    images = VideoLlama3ImageProcessorPil(patch_size=PATCH_PX, merge_size=1, size=pixels(4, 64))
+    _qwen(folder, VideoLlama3Processor, make, images)
 
 
 def glm4v(folder: Path) -> None:
@@ -354,5 +447,8 @@ FAMILIES: dict[str, Callable[[Path], None]] = {
     "llava-pixtral": llava_pixtral,
     "lfm2_vl": lfm2_vl,
     "molmo2": molmo2,
+    "qwen3_5": qwen3_5,
+    "paddleocr_vl": paddleocr_vl,
+    "video_llama_3": video_llama_3,
 }
 """Model type, or model type and variant, to the function that writes the model into a folder."""

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from flowtui.engine.grids import LAYOUTS, Seen
+from flowtui.engine.grids import LAYOUTS, Seen, as_told
 from flowtui.engine.inputs import Inputs, prepare
 from flowtui.engine.loaded import Loaded
 from flowtui.engine.models import load_model
@@ -80,6 +80,19 @@ def rows_of(side_px: int) -> Callable[[Prompt, Prompt], Tensor]:
     return change
 
 
+def single_patches(before: Prompt, after: Prompt) -> Tensor:
+    """VideoLLaMA3: each patch is a token."""
+    return (before["pixel_values"] - after["pixel_values"]).abs().mean(1)
+
+
+def paddleocr_vl(before: Prompt, after: Prompt) -> Tensor:
+    """Patches row by row, unlike the Qwen line's; the model itself merges two by two of them."""
+    difference = (before["pixel_values"] - after["pixel_values"]).abs().mean((1, 2, 3))
+    shapes = [(h, w) for _, h, w in before["image_grid_thw"].tolist()]
+    images = difference.split([h * w for h, w in shapes])
+    return torch.cat([cells_of(d.reshape(shape), 2) for d, shape in zip(images, shapes, strict=True)])
+
+
 def lfm2_vl(before: Prompt, after: Prompt) -> Tensor:
     """Patches of each view row by row, padded behind; two by two make one token."""
     difference = (before["pixel_values"] - after["pixel_values"]).abs().mean(2)
@@ -108,9 +121,12 @@ CHANGE: dict[str, Callable[[Prompt, Prompt], Tensor]] = {
     "mistral3": rows_of(16),
     "molmo2": molmo2,
     "ovis2": ovis2,
+    "paddleocr_vl": paddleocr_vl,
     "qwen2_5_vl": merged_patches,
     "qwen2_vl": merged_patches,
+    "qwen3_5": merged_patches,
     "qwen3_vl": merged_patches,
+    "video_llama_3": single_patches,
 }
 """How much each image token's own pixels differ between two prompts: [n], in the order of the tokens."""
 
@@ -140,6 +156,14 @@ def test_boxes_are_the_pixels_that_the_tokens_see(family: str, loaded: Loaded, s
                 assert not change[others].any()
 
 
+def generic(seen: Seen) -> tuple[Span, ...]:
+    """Families that no table of the engine names; what does not fit has no grid then, instead of being refused."""
+    spans = as_told(seen)
+    if spans is None:
+        raise UnsupportedModelError("They do not fit its images.")
+    return spans
+
+
 def half_painted(image: Image.Image, span: Span, axis: int, edge: int) -> Image.Image:
     """The image, black before the edge between two of the span's columns (axis 0) or rows (axis 1)."""
     low, high, count = span.box_px[axis], span.box_px[axis + 2], (span.cols, span.rows)[axis]
@@ -160,7 +184,7 @@ def check_half(grid: NDArray[np.float32], edge: int) -> None:
 def test_tokens_that_do_not_fit_the_images_are_refused(family: str, loaded: Loaded) -> None:
     inputs = prepared(loaded, [Image.new("RGB", (96, 64), GRAY)])
     ids, positions = inputs.prepared.tokens.ids[: inputs.prompt_length], inputs.image_positions.numpy()
-    layout, parts = LAYOUTS[family], (loaded.model.config, loaded.processor, inputs.model_inputs)
+    layout, parts = LAYOUTS.get(family, generic), (loaded.model.config, loaded.processor, inputs.model_inputs)
     seen = Seen(loaded.info.family, *parts, ids, positions, ((96, 64),))
     assert sum(span.rows * span.cols for span in layout(seen)) == len(positions)
     gap = np.concatenate([positions[:1] - 1, positions[1:]])
