@@ -20,11 +20,12 @@ from .content.attention import mean_share
 from .content.grids import grid_heat, peak_cell
 from .content.parts import Summary
 from .content.truncation import mean_kl
+from .masks import Mask, judge_run
 
 __all__ = ["Summary", "grid_heat", "mean_kl", "mean_share", "peak_cell", "summarise"]
 
 
-def summarise(run: Run, layer: int | None = None) -> Summary:
+def summarise(run: Run, layer: int | None = None, mask: Mask | None = None) -> Summary:
     """The content of `show --json`.
 
     Args:
@@ -32,6 +33,7 @@ def summarise(run: Run, layer: int | None = None) -> Summary:
         layer: Reduce the lists over layers (and over K) to this one, and add what one layer has beyond them: every
             head's and every answer token's shares, the heat map, each answer token's loss at a knockout, and the
             curves of deletion and insertion.
+        mask: Also judge the maps by it: `mask`, and `pointing` and `mass_in_box` of each map.
 
     Returns:
         Plain data, JSON-ready. `groups` are half-open ranges; `attention.share` is the mean over heads and answer
@@ -71,6 +73,11 @@ def summarise(run: Run, layer: int | None = None) -> Summary:
         "lens": None,
         "timings_s": dict(run.timings_s),
     }
+    if mask is not None:
+        # What a map of equal cells would have inside is about the mask's share of the image: the measure of the others.
+        content["mask"] = {"image": mask.image, "share": float(mask.inside.mean())}
+        for name, judged in judge_run(run, mask, layer).items():
+            content[name] = (content[name] or {}) | judged
     return content if layer is None else {"layer": layer, **content}
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from flowtui.engine.images import MAX_IMAGE_PX, decode_image
+from flowtui.engine.images import MAX_IMAGE_PX, decode_image, decode_mask
 from flowtui.errors import UsageError
 from tests.factories import png
 
@@ -72,4 +72,45 @@ NOT_IMAGES = {
 def test_what_is_no_image_is_one_clear_error(data: bytes) -> None:
     with pytest.raises(UsageError) as caught:
         decode_image(data)
+    assert caught.value.hint
+
+
+def test_a_mask_marks_what_is_not_zero() -> None:
+    labels = np.array([[0, 1, 2], [0, 0, 255]], dtype=np.uint8)
+    expected = labels > 0
+    image = Image.fromarray(labels)
+    for made in (image, image.convert("I;16"), Image.fromarray(labels.astype(np.int32) * 300)):
+        np.testing.assert_array_equal(decode_mask(_encoded(made, "TIFF")), expected)
+    np.testing.assert_array_equal(decode_mask(_encoded(Image.fromarray(expected), "PNG")), expected)
+
+
+def test_of_a_mask_in_colours_any_channel_counts() -> None:
+    colours = np.zeros((1, 4, 3), dtype=np.uint8)
+    colours[0, 1:] = [(9, 0, 0), (0, 9, 0), (0, 0, 9)]
+    assert decode_mask(_encoded(Image.fromarray(colours), "PNG")).tolist() == [[False, True, True, True]]
+    seen = np.dstack([colours, np.array([[255, 255, 0, 1]], dtype=np.uint8)])
+    assert decode_mask(_encoded(Image.fromarray(seen), "PNG")).tolist() == [[False, True, False, True]]
+
+
+def test_of_a_mask_with_a_palette_the_indices_count() -> None:
+    # The first colour of the palette is white, the second black: not the colour, but the index says what is object.
+    image = Image.fromarray(np.array([[0, 1]], dtype=np.uint8)).convert("P")
+    image.putpalette([255, 255, 255, 0, 0, 0])
+    assert decode_mask(_encoded(image, "PNG")).tolist() == [[False, True]]
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "WEBP"])
+def test_a_mask_of_a_format_that_changes_pixels_is_refused(kind: str) -> None:
+    data = _encoded(Image.new("L", (8, 8)), kind)
+    assert decode_image(data).size == (8, 8)
+    with pytest.raises(UsageError) as caught:
+        decode_mask(data)
+    assert "PNG" in caught.value.hint
+    assert kind not in caught.value.hint
+
+
+@pytest.mark.parametrize("data", NOT_IMAGES.values(), ids=NOT_IMAGES.keys())
+def test_what_is_no_mask_is_one_clear_error(data: bytes) -> None:
+    with pytest.raises(UsageError) as caught:
+        decode_mask(data)
     assert caught.value.hint

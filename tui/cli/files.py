@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from flowtui.errors import UsageError
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from flowtui.engine.results import Run
+
+T = TypeVar("T")
 
 
 def read_run(path: Path) -> Run:
@@ -32,18 +38,38 @@ def read_image(path: Path) -> bytes:
     """
     from flowtui.engine.images import decode_image
 
+    data = _read_bytes(path, "image", "Images come first, then the question, in quotes.")
+    _decode(decode_image, data, path)
+    return data
+
+
+def read_mask(path: Path) -> NDArray[np.bool_]:
+    """A mask file's pixels: [height width], True where they are not zero.
+
+    Raises:
+        UsageError: It cannot be read or is no mask.
+    """
+    from flowtui.engine.images import decode_mask
+
+    return _decode(decode_mask, _read_bytes(path, "mask", ""), path)
+
+
+def _read_bytes(path: Path, what: str, hint: str) -> bytes:
     try:
-        data = path.read_bytes()
+        return path.read_bytes()
     except FileNotFoundError:
-        raise UsageError(f"There is no image {path}.", "Images come first, then the question, in quotes.") from None
+        raise UsageError(f"There is no {what} {path}.", hint) from None
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise UsageError(f"The image {path} cannot be read: {reason}.") from error
+        raise UsageError(f"The {what} {path} cannot be read: {reason}.") from error
+
+
+def _decode(decode: Callable[[bytes], T], data: bytes, path: Path) -> T:
+    """Decodes; what is wrong is said with the file's name."""
     try:
-        decode_image(data)
+        return decode(data)
     except UsageError as error:
         raise UsageError(f"{path}: {error.message}", error.hint) from None
-    return data
 
 
 def full_name(model: str) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from flowtui.errors import RunFileError, UsageError
-from flowtui.tui.cli.files import check_place, free_name, full_name, read_image, read_run
+from flowtui.tui.cli.files import check_place, free_name, full_name, read_image, read_mask, read_run
 from flowtui.tui.cli.run import split_inputs
 from tests.factories import png
 
@@ -36,6 +36,19 @@ def test_an_image_is_decoded_before_anything_else(tmp_path: Path) -> None:
     image.write_bytes(png()[:60])
     with pytest.raises(UsageError, match=r"a\.png"):
         read_image(image)
+
+
+def test_a_mask_is_read_with_its_name_in_every_error(tmp_path: Path) -> None:
+    path = tmp_path / "mask.png"
+    path.write_bytes(png(6, 6))
+    assert read_mask(path).shape == (6, 6)
+    with pytest.raises(UsageError, match=r"no mask .*nope"):
+        read_mask(tmp_path / "nope")
+    with pytest.raises(UsageError, match=r"mask .* cannot be read"):
+        read_mask(tmp_path)
+    path.write_bytes(b"not a mask")
+    with pytest.raises(UsageError, match=r"mask\.png"):
+        read_mask(path)
 
 
 def test_a_default_name_never_replaces_a_file(tmp_path: Path) -> None:
