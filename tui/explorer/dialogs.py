@@ -25,6 +25,7 @@ Layers count from 0. K is the number of leading layers that see the image; the m
 first one that no longer sees it. K = 0 never sees the image, the last K is the untouched model.
 LLaVA-CAM: gradient-weighted activations of the image tokens, positive part, each layer divided by its own maximum.
 Attention map: head-mean attention from the answer row to the image tokens, in percent of that row.
+Saliency map: attention at the answer row times what the answer's loss changes with it, heads summed.
 Attention share: attention from the answer rows to each token group, mean over heads.
 {describe_rule()}"""
 
@@ -108,10 +109,10 @@ class ConfirmScreen(ModalScreen[bool]):
 
 
 EXPORTS: tuple[tuple[str, tuple[str, ...], str], ...] = (
-    ("Heat maps of all layers, PNG", ("cam", "attention"), "png"),
+    ("Heat maps of all layers, PNG", ("cam", "attention", "saliency"), "png"),
     ("Shares and truncation curve, SVG", ("flow", "truncation"), "svg"),
-    ("Everything, CSV", ("cam", "attention", "flow", "truncation"), "csv"),
-    ("Everything, JSON", ("cam", "attention", "flow", "truncation"), "json"),
+    ("Everything, CSV", ("cam", "attention", "saliency", "flow", "truncation"), "csv"),
+    ("Everything, JSON", ("cam", "attention", "saliency", "flow", "truncation"), "json"),
 )
 """Title, what, format."""
 

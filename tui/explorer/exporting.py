@@ -13,7 +13,13 @@ from flowtui.errors import FlowtuiError
 
 log = logging.getLogger(__name__)
 
-_MADE_FROM = {"cam": "cam", "attention": "attention", "flow": "attention", "truncation": "truncation"}
+_MADE_FROM = {
+    "cam": "cam",
+    "attention": "attention",
+    "saliency": "saliency",
+    "flow": "attention",
+    "truncation": "truncation",
+}
 
 
 def export_folder(path: Path | None) -> Path:
