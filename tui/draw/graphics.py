@@ -27,12 +27,14 @@ class Picture:
         field: [height width] heat in 0..1, NaN where nothing looks; None for no heat.
         opacity: 0 photo alone .. 1 heat alone.
         background: Colour of the panel.
+        palette: Colour map of the heat.
     """
 
     rgb: NDArray[np.uint8]
     field: NDArray[np.floating] | None
     opacity: float
     background: Rgb
+    palette: str = "inferno"
 
 
 class Graphics(Protocol):
@@ -59,7 +61,7 @@ class HalfBlock:
 
     def draw(self, picture: Picture) -> list[Strip]:
         """The blend of photo and heat."""
-        return half_blocks(blend(picture.rgb, picture.field, picture.opacity))
+        return half_blocks(blend(picture.rgb, picture.field, picture.opacity, picture.palette))
 
 
 class Ascii:
@@ -75,7 +77,9 @@ class Ascii:
             # On a light ground ink is dark: dense glyphs stand for dark places there.
             value = light if sum(picture.background) < 384 else 1 - light
             return characters(np.maximum(value, 0.03), picture.rgb, picture.background)
-        return characters(picture.field, blend(picture.rgb, picture.field, picture.opacity), picture.background)
+        return characters(
+            picture.field, blend(picture.rgb, picture.field, picture.opacity, picture.palette), picture.background
+        )
 
 
 GRAPHICS: dict[str, Callable[[], Graphics]] = {"halfblock": HalfBlock, "ascii": Ascii}

@@ -14,7 +14,9 @@ from .colours import colour
 from .ink import Ink, style
 
 
-def legend(ink: Ink, width: int, high: str, *, notes: Sequence[str] = (), plain: bool = False) -> Strip:
+def legend(
+    ink: Ink, width: int, high: str, *, notes: Sequence[str] = (), plain: bool = False, palette: str = "inferno"
+) -> Strip:
     """From 0 to the highest value.
 
     Args:
@@ -23,9 +25,10 @@ def legend(ink: Ink, width: int, high: str, *, notes: Sequence[str] = (), plain:
         high: The highest value, with its unit.
         notes: Said at the right edge: the first that there is room for.
         plain: Show the glyph ramp of character art instead of colours alone.
+        palette: Colour map.
     """
     steps = max(len(RAMP), min(24, width // 4))
-    colours = colour((np.arange(steps) + 0.5) / steps).tolist()
+    colours = colour((np.arange(steps) + 0.5) / steps, palette).tolist()
     glyphs = [RAMP[i * len(RAMP) // steps] for i in range(steps)] if plain else ["█"] * steps
     bar: list[Part] = []
     for glyph, shade in zip(glyphs, colours, strict=True):

@@ -34,11 +34,10 @@ from .dialogs import EXPORTS, ConfirmScreen, ExportScreen, HelpScreen
 from .exporting import export_choice, export_folder
 from .facts import Facts
 from .frame import Busy, Frame
-from .gridview import GridPanel
 from .groups import GroupsPanel
 from .header import HeaderPanel
 from .layout import plan
-from .look import Look
+from .look import Look, View
 from .mapview import MapPanel
 from .memory import recall, remember
 from .painter import Painter
@@ -46,6 +45,8 @@ from .panel import Panel
 from .scrubberview import LayerPicked, ScrubberPanel
 from .statusbar import StatusPanel
 from .theme import ink_of
+from .view import ViewPanel
+from .views import VIEW_PANELS
 
 if TYPE_CHECKING:
     from flowtui.engine.workflow import Request
@@ -108,7 +109,7 @@ class ExplorerApp(App[None]):
             with Vertical(id="side"):
                 yield GroupsPanel(id="groups")
                 yield CurvePanel(id="curve")
-        yield GridPanel(id="grid")
+        yield from (view() for view in VIEW_PANELS)
         yield ScrubberPanel(id="scrubber")
         yield StatusPanel(id="status")
 
@@ -143,13 +144,23 @@ class ExplorerApp(App[None]):
         self._show()
 
     def _show(self) -> None:
-        self.set_class(self.look.view == "grid", "grid")
+        # The views live on the first screen; a dialog may lie over it.
+        base = self.screen_stack[0]
+        base.query_one("#body").display = self.look.view == "main"
+        for view in base.query(ViewPanel):
+            view.display = view.view == self.look.view
         width = max(1, self.size.width - 2)
-        shown = hints(self.keys(), width=width, compute=bool(self.facts.missing))
+        own = {} if self._view is None else {"view": self._view.hints}
+        shown = hints(self.keys(), width=width, compute=bool(self.facts.missing), **own)
         title = visible(self._path.name) if self._path is not None else ""
         frame = Frame(self.facts, self.look, self._ink, self._painter, title, shown, self.busy)
-        for panel in self.screen_stack[0].query(Panel):
+        for panel in base.query(Panel):
             panel.show(frame)
+
+    @property
+    def _view(self) -> ViewPanel | None:
+        """The view that fills the body; None for the main one, which is several panels."""
+        return next((v for v in self.screen_stack[0].query(ViewPanel) if v.view == self.look.view), None)
 
     def look_at(self, look: Look) -> None:
         """Shows another state of the view."""
@@ -204,11 +215,9 @@ class ExplorerApp(App[None]):
             self.notify(f"The cliff needs the whole truncation curve. {self.facts.gap('truncation')} Press r.")
 
     def action_row(self, rows: int) -> None:
-        """A row of the grid up or down."""
-        if self.look.view == "grid":
-            layer = self.look.layer + rows * self.query_one(GridPanel).across
-            if 0 <= layer < self.facts.layers:
-                self.look_at(self.look.at_layer(layer, self.facts.layers))
+        """Down in the view, or up."""
+        if self._view is not None:
+            self.look_at(self._view.move(self.look, self.facts, rows))
 
     def on_layer_picked(self, event: LayerPicked) -> None:
         """A click on a layer."""
@@ -249,13 +258,27 @@ class ExplorerApp(App[None]):
         """The next normalisation."""
         self.look_at(self.look.next_norm())
 
-    def action_view(self) -> None:
-        """The next view."""
-        self.look_at(self.look.next_view())
+    def action_palette(self) -> None:
+        """The next colour map."""
+        self.look_at(self.look.next_palette())
+
+    def action_view(self, step: int) -> None:
+        """The next view, or the one before."""
+        self.look_at(self.look.next_view(step))
+
+    def action_show(self, view: View) -> None:
+        """A view by name."""
+        self.look_at(replace(self.look, view=view))
 
     def action_zoom(self) -> None:
-        """From the grid into the current layer."""
-        self.look_at(replace(self.look, view="main"))
+        """Opens what is chosen in the view."""
+        if self._view is not None:
+            self.look_at(self._view.zoom(self.look, self.facts))
+
+    def action_pin(self) -> None:
+        """Pins the current layer for the compare view."""
+        self.look_at(replace(self.look, pinned=self.look.layer))
+        self.notify(f"Layer {self.look.layer} is pinned: the compare view shows it beside the current one.")
 
     # The run
 

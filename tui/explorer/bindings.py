@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from textual.binding import Binding, BindingType
 
+from .look import VIEWS
+
 SECTIONS: dict[str, list[Binding]] = {
     "Layers": [
         Binding("l,right", "step(1)", "next layer", id="layer.next"),
@@ -18,15 +20,23 @@ SECTIONS: dict[str, list[Binding]] = {
     "Map and shares": [
         Binding("right_square_bracket", "token(1)", "next answer token", id="token.next"),
         Binding("left_square_bracket", "token(-1)", "previous answer token", id="token.previous"),
-        Binding("m", "kind", "map: CAM or attention", id="map.kind"),
+        Binding("m", "kind", "map: CAM, attention, saliency", id="map.kind"),
         Binding("o", "opacity", "opacity of the heat", id="map.opacity"),
+        Binding("p", "palette", "colour map of the heat", id="map.palette"),
+        Binding("i", "inspect", "inspect: a cursor over the map, its value in numbers", id="map.inspect"),
         Binding("n", "norm", "normalisation of the shares", id="shares.norm"),
     ],
     "Views": [
-        Binding("v", "view", "main view, grid of all layers", id="view.next"),
-        Binding("enter", "zoom", "grid: open this layer", id="view.zoom"),
-        Binding("j,down", "row(1)", "grid: one row down", id="grid.down"),
-        Binding("k,up", "row(-1)", "grid: one row up", id="grid.up"),
+        Binding("v", "view(1)", "next view", id="view.next"),
+        Binding("V", "view(-1)", "previous view", id="view.previous"),
+        *(
+            Binding(str(i), f"show('{name}')", what, id=f"view.{name}")
+            for i, (name, what) in enumerate(VIEWS.items(), 1)
+        ),
+        Binding("j,down", "row(1)", "in a view: down", id="view.down"),
+        Binding("k,up", "row(-1)", "in a view: up", id="view.up"),
+        Binding("enter", "zoom", "in a view: open what is chosen", id="view.zoom"),
+        Binding("x", "pin", "pin this layer, to compare others with it", id="view.pin"),
     ],
     "Run": [
         Binding("r", "compute", "compute what is missing", id="run.compute"),
@@ -48,42 +58,54 @@ HINTS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("layer.previous", "layer.next"), "layer"),
     (("help",), "help"),
     (("quit",), "quit"),
+    (("view.next",), "view"),
     (("token.previous", "token.next"), "token"),
     (("map.kind",), "map"),
     (("layer.cliff",), "cliff"),
-    (("view.next",), "view"),
     (("run.compute",), "compute"),
+    (("view.down", "view.up"), "move"),
+    (("view.zoom",), "open"),
+    (("view.pin",), "pin"),
+    (("map.inspect",), "inspect"),
     (("map.opacity",), "opacity"),
     (("layer.play",), "play"),
     (("palette",), "palette"),
+    (("map.palette",), "colours"),
     (("shares.norm",), "norm"),
     (("run.export",), "export"),
     (("run.copy",), "copy"),
 )
-"""Binding ids and the word for them on the last line, the most useful first."""
-_ON_SCREEN = ("layer.previous", "token.previous", "map.kind", "layer.cliff", "view.next", "run.compute", "map.opacity",
-              "layer.play", "palette", "shares.norm", "run.export", "run.copy", "help", "quit")  # fmt: skip
-"""Order on the line, left to right."""
+"""Binding ids, and the word for them on the last line."""
+_ALWAYS = ("layer.previous", "help", "quit")
+_MAIN = ("token.previous", "map.kind", "layer.cliff", "view.next", "map.inspect", "map.opacity", "shares.norm",
+         "layer.play", "palette", "run.export", "run.copy")  # fmt: skip
+"""What matters in the main view; another view names its own first."""
 
 
-def hints(keys: dict[str, list[str]], *, width: int, compute: bool) -> tuple[tuple[str, str], ...]:
+def hints(
+    keys: dict[str, list[str]], *, width: int, compute: bool, view: tuple[str, ...] = _MAIN
+) -> tuple[tuple[str, str], ...]:
     """The keys to show on a line of this width.
 
     Args:
         keys: Binding id -> keys as they are shown.
         width: Cells.
         compute: Whether something is missing, so that computing is worth a place at the front.
+        view: First ids of the hints that matter in the view, the most useful first.
 
     Returns:
-        (keys, word), as many of the most useful as fit, in a fixed order.
+        (keys, word), as many of the most useful as fit; help and quit stand last.
     """
+    words = {ids[0]: (ids, word) for ids, word in HINTS}
+    wanted = dict.fromkeys([*_ALWAYS, *(["run.compute"] if compute else []), *view, "view.next", "palette"])
     chosen: dict[str, tuple[str, str]] = {}
     room = width
-    order = sorted(HINTS, key=lambda h: h[0] != ("run.compute",)) if compute else HINTS
-    for ids, word in order:
+    for first in wanted:
+        ids, word = words[first]
         shown = "/".join(keys[i][0] for i in ids if keys.get(i))
         cells = len(shown) + len(word) + 3
         if shown and cells <= room + 2:
-            chosen[ids[0]] = (shown, word)
+            chosen[first] = (shown, word)
             room -= cells
-    return tuple(chosen[i] for i in _ON_SCREEN if i in chosen)
+    order = [first for first in wanted if first not in ("help", "quit")]
+    return tuple(chosen[i] for i in (*order, "help", "quit") if i in chosen)

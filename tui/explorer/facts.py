@@ -26,8 +26,17 @@ NORM_NAMES: dict[Norm, tuple[str, str]] = {
 }
 """What is 100 %, in full and in short."""
 
-ANALYSIS_NAMES = {"cam": "CAM", "attention": "attention", "truncation": "truncation curve"}
-KIND_NAMES: dict[Kind, str] = {"cam": "LLaVA-CAM", "attention": "Attention"}
+ANALYSIS_NAMES = {
+    "attention": "attention",
+    "cam": "CAM",
+    "saliency": "saliency",
+    "truncation": "truncation curve",
+    "lens": "logit lens",
+    "knockout": "knockout",
+    "faithfulness": "insertion and deletion",
+    "matrix": "attention matrix",
+}
+KIND_NAMES: dict[Kind, str] = {"cam": "LLaVA-CAM", "attention": "Attention", "saliency": "Saliency"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +81,7 @@ class Facts:
         self.layers = run.model.layers
         self.tokens = len(run.answer.tokens)
         self._shares: dict[tuple[int | None, Norm], NDArray[np.float64]] = {}
-        self._heats: dict[tuple[Kind, int, int | None], Heat | Gap] = {}
+        self._heats: dict[tuple[Kind, int, int | None, int | None], Heat | Gap] = {}
         self._curves: dict[int | None, Curve | None] = {}
         if before is not None:
             # While layers arrive, those that were there already keep their maps, and so what was drawn from them.
@@ -102,11 +111,18 @@ class Facts:
             self._shares[key] = made
         return self._shares[key]
 
-    def heat(self, kind: Kind, layer: int, token: int | None) -> Heat | Gap:
-        """The map of a layer."""
-        key = (kind, layer, token)
+    def heat(self, kind: Kind, layer: int, token: int | None, head: int | None = None) -> Heat | Gap:
+        """The map of a layer.
+
+        Args:
+            kind: Which map.
+            layer: 0-based.
+            token: Answer token, None for all together.
+            head: Of the attention map, which head (all answer tokens together); None for the mean over heads.
+        """
+        key = (kind, layer, None if head is not None else token, head)
         if key not in self._heats:
-            self._heats[key] = self._cam(layer, token) if kind == "cam" else self._attention(layer, token)
+            self._heats[key] = self._cam(layer, token) if kind == "cam" else self._rows(kind, layer, token, head)
         return self._heats[key]
 
     @cached_property
@@ -193,15 +209,23 @@ class Facts:
                 )
         return self._heat(heat[row], result, "{:.3g}", note)
 
-    def _attention(self, layer: int, token: int | None) -> Heat | Gap:
-        analysis = self.run.analyses.get("attention")
+    def _rows(self, kind: Kind, layer: int, token: int | None, head: int | None) -> Heat | Gap:
+        """The map of attention or saliency, whose rows are the answer's."""
+        analysis = self.run.analyses.get(kind)
         result = None if analysis is None else analysis.layers.get(layer)
         if result is None:
-            return Gap(f"{self.gap('attention')} Press r to compute what is missing.")
+            return Gap(f"{self.gap(kind)} Press r to compute what is missing.")
         rows = result.arrays["image_rows"]
+        if head is not None:
+            if "head_rows" not in result.arrays:
+                return Gap("This run was made before heads were kept. Make it again with flowtui precompute --force.")
+            if head >= len(result.arrays["head_rows"]):
+                return Gap(f"Layer {layer} has no attention, so it has no heads.")
+            rows, token = result.arrays["head_rows"], head
         values = rows[token] if token is not None else rows.mean(axis=0) if len(rows) else rows.sum(axis=0)
-        note = "" if np.any(values > 0) else "Zero everywhere: no attention from the answer to the image here."
-        return self._heat(values, result, "%", note)
+        which = "attention" if kind == "attention" else "saliency"
+        note = "" if np.any(values > 0) else f"Zero everywhere: no {which} from the answer to the image here."
+        return self._heat(values, result, "%" if kind == "attention" else "{:.3g}", note)
 
     def _heat(self, values: NDArray[np.floating], source: object, unit: str, note: str) -> Heat | Gap:
         if not any(span.rows and span.cols for span in self.run.tokens.spans):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from textual import events
 from textual.strip import Strip
@@ -10,10 +10,11 @@ from textual.strip import Strip
 from flowtui.tui.draw.cells import Part, beside, clip, heading, line
 from flowtui.tui.draw.fields import fit_cells
 
-from .facts import KIND_NAMES, Gap
+from .facts import KIND_NAMES, Facts, Gap
 from .frame import Frame
-from .panel import Panel
+from .look import Look
 from .scrubberview import LayerPicked
+from .view import ViewPanel
 
 MIN_ROWS = 3
 """A tile's image is at least this high; more tiles than fit then are paged."""
@@ -60,13 +61,25 @@ def lay_out(count: int, width: int, height: int, ratio: float) -> Tiles:
     return Tiles(across, max(1, height // (rows + 1)), (max(image[0], 4) + 1, rows + 1), image)
 
 
-class GridPanel(Panel):
+class GridPanel(ViewPanel):
     """One tile per layer; the current one is marked."""
 
-    @property
-    def across(self) -> int:
-        """Tiles beside each other, for moving up and down."""
-        return self._tiles().across
+    view = "grid"
+    title = "Every layer"
+    reading = (
+        "One map per layer, each divided by its own maximum. The current layer is marked; j and k move a row, Enter "
+        "opens the layer. ∅ marks a map that is zero everywhere, · one that is not computed."
+    )
+    hints = ("view.down", "view.zoom", "map.kind", "token.previous", "map.opacity", "layer.cliff")
+
+    def move(self, look: Look, facts: Facts, rows: int) -> Look:
+        """Rows of tiles up or down, where there are more."""
+        layer = look.layer + rows * self._tiles().across
+        return look.at_layer(layer, facts.layers) if 0 <= layer < facts.layers else look
+
+    def zoom(self, look: Look, facts: Facts) -> Look:
+        """The current layer in the main view."""
+        return replace(look, view="main")
 
     def draw(self, frame: Frame, width: int, height: int) -> list[Strip]:
         """Heading and tiles."""
@@ -110,7 +123,7 @@ class GridPanel(Panel):
         wide, high = tiles.tile
         heat = facts.heat(look.kind, layer, look.token)
         there = None if isinstance(heat, Gap) else heat
-        image = frame.painter.draw(there, look.opacity, tiles.image, ink.background)
+        image = frame.painter.draw(there, look.opacity, tiles.image, ink.background, look.palette)
         name = clip(f"{layer}", wide - 1)
         extra = (" ·", " missing") if isinstance(heat, Gap) else (" ∅", " zero") if not heat.peak else None
         label: list[Part] = [

@@ -5,13 +5,18 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, TypeVar, get_args
 
-Kind = Literal["cam", "attention"]
-View = Literal["main", "grid"]
+Kind = Literal["cam", "attention", "saliency"]
+View = Literal["main", "grid", "heads", "tokens", "flow", "matrix", "truncation", "lens", "compare"]
 Norm = Literal["all", "paper", "no-sink", "value"]
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
-VIEWS: tuple[View, ...] = get_args(View)
+VIEWS: dict[View, str] = {
+    "main": "main view",
+    "grid": "grid: every layer's map",
+}
+"""Views in the order of their keys (1, 2, ...), and what they show."""
 NORMS: tuple[Norm, ...] = get_args(Norm)
+PALETTES = ("inferno", "viridis", "cividis")
 T = TypeVar("T")
 
 OPACITIES = (0, 50, 75, 100)
@@ -27,8 +32,13 @@ class Look:
         token: Answer token, 0-based; None for all together.
         kind: Which map lies over the image.
         opacity: Percent, one of `OPACITIES`.
-        view: The main view or the grid of all layers.
+        view: One of `VIEWS`.
         norm: How attention shares are normalised.
+        head: Attention head in the heads view, and of the attention map; None for the mean over heads.
+        palette: Colour map of heat, one of `PALETTES`.
+        cell: Image token under the inspecting cursor, an index among the image tokens; None while not inspecting.
+        pinned: The other layer of the compare view; None for none yet.
+        against: The other map of the compare view; None for the same.
     """
 
     layer: int = 0
@@ -37,6 +47,11 @@ class Look:
     opacity: int = 75
     view: View = "main"
     norm: Norm = "all"
+    head: int | None = None
+    palette: str = "inferno"
+    cell: int | None = None
+    pinned: int | None = None
+    against: Kind | None = None
 
     def at_layer(self, layer: int, layers: int) -> Look:
         """At a layer, or the nearest there is."""
@@ -49,12 +64,17 @@ class Look:
         return replace(self, token=None if place == 0 else place - 1)
 
     def next_kind(self) -> Look:
-        """The other map."""
+        """The next map."""
         return replace(self, kind=_after(KINDS, self.kind))
 
-    def next_view(self) -> Look:
-        """The other view."""
-        return replace(self, view=_after(VIEWS, self.view))
+    def next_view(self, step: int = 1) -> Look:
+        """The next view, or the one before."""
+        names = tuple(VIEWS)
+        return replace(self, view=names[(names.index(self.view) + step) % len(names)])
+
+    def next_palette(self) -> Look:
+        """The next colour map."""
+        return replace(self, palette=_after(PALETTES, self.palette))
 
     def next_norm(self) -> Look:
         """The next normalisation."""
@@ -69,20 +89,49 @@ class Look:
         return asdict(self)
 
 
-def look_from_plain(plain: object, layers: int, tokens: int) -> Look:
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How many of what a run has.
+
+    Attributes:
+        layers, tokens, heads: Of the decoder, the answer, a layer.
+        cells: Image tokens.
+    """
+
+    layers: int
+    tokens: int
+    heads: int
+    cells: int
+
+
+def look_from_plain(plain: object, limits: Limits) -> Look:
     """A look from data that may come from anywhere; whatever does not fit the run falls back to the default."""
     values: dict[str, Any] = plain if isinstance(plain, dict) else {}
     default = Look()
-    choices: dict[str, tuple[Any, ...]] = {"kind": KINDS, "view": VIEWS, "norm": NORMS, "opacity": OPACITIES}
+    choices: dict[str, tuple[Any, ...]] = {
+        "kind": KINDS,
+        "view": tuple(VIEWS),
+        "norm": NORMS,
+        "opacity": OPACITIES,
+        "palette": PALETTES,
+        "against": (None, *KINDS),
+    }
     kept: dict[str, Any] = {}
     for name, allowed in choices.items():
         # By value and type: 0 == False, and a list is not hashable.
         hit = [a for a in allowed if type(a) is type(values.get(name)) and a == values.get(name)]
         kept[name] = hit[0] if hit else getattr(default, name)
-    layer, token = values.get("layer"), values.get("token")
+
+    def index(name: str, count: int) -> int | None:
+        value = values.get(name)
+        return value if type(value) is int and 0 <= value < count else None
+
     return Look(
-        layer=layer if type(layer) is int and 0 <= layer < layers else default.layer,
-        token=token if type(token) is int and 0 <= token < tokens else None,
+        layer=index("layer", limits.layers) or default.layer,
+        token=index("token", limits.tokens),
+        head=index("head", limits.heads),
+        cell=index("cell", limits.cells),
+        pinned=index("pinned", limits.layers),
         **kept,
     )
 

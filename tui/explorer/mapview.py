@@ -30,7 +30,7 @@ class MapPanel(Panel):
         room = max(1, height - 1 - legend_rows - len(notes))
         size = fit_cells(frame.painter.ratio, width, room)
         shown = None if isinstance(heat, Gap) else heat
-        image = frame.painter.draw(shown, look.opacity, size, ink.background)
+        image = frame.painter.draw(shown, look.opacity, size, ink.background, look.palette)
         left = (width - size[0]) // 2
         made = [title, *(beside(ink, width, strip, left) for strip in image)]
         if shown is None:
@@ -39,7 +39,9 @@ class MapPanel(Panel):
             made.append(line(ink, width, (f"photo alone (o) · map max {shown.high}", ink.dim)))
         elif shown.peak:
             plain = frame.painter.graphics.name == "ascii"
-            made.append(legend(ink, width, shown.high, notes=(shown.peak, shown.peak_short), plain=plain))
+            made.append(
+                legend(ink, width, shown.high, notes=(shown.peak, shown.peak_short), plain=plain, palette=look.palette)
+            )
         return [*made, *notes]
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from flowtui.engine.results import Run
 
-from .look import Look, look_from_plain
+from .look import Limits, Look, look_from_plain
 
 MAX_RUNS = 200
 MAX_BYTES = 1 << 20
@@ -47,7 +47,8 @@ def run_key(run: Run) -> str:
 def recall(path: Path | None, run: Run) -> Look:
     """The look the run was left with, or the default one."""
     views = _read(path) if path is not None else {}
-    return look_from_plain(views.get(run_key(run)), run.model.layers, len(run.answer.tokens))
+    limits = Limits(run.model.layers, len(run.answer.tokens), run.model.heads, len(run.tokens.image_positions))
+    return look_from_plain(views.get(run_key(run)), limits)
 
 
 def remember(path: Path | None, run: Run, look: Look) -> None:

@@ -51,7 +51,9 @@ class Painter:
         """Width over height of all images side by side."""
         return aspect(self.sizes)
 
-    def draw(self, heat: Heat | None, opacity: int, size: tuple[int, int], background: Rgb) -> list[Strip]:
+    def draw(
+        self, heat: Heat | None, opacity: int, size: tuple[int, int], background: Rgb, palette: str = "inferno"
+    ) -> list[Strip]:
         """The images with a map, (width, height) in cells.
 
         Args:
@@ -59,10 +61,11 @@ class Painter:
             opacity: Percent of heat over the photo.
             size: Cells.
             background: Colour of the panel.
+            palette: Colour map of the heat.
         """
         opacity = opacity if heat is not None else 0
         # A map is known by the identity of the array it shows, which is kept beside the strips and so stays unique.
-        key = (id(heat.values) if heat is not None and opacity else None, opacity, size, background)
+        key = (id(heat.values) if heat is not None and opacity else None, opacity, size, background, palette)
         if key in self._strips:
             self._strips.move_to_end(key)
             return self._strips[key][1]
@@ -73,7 +76,7 @@ class Painter:
             # Averaged to few pixels, a hot spot fades: the hottest pixel gets the hottest colour, at any size.
             top = np.nanmax(field, initial=0)
             field = field / top if top > 0 else field
-        strips = self.graphics.draw(Picture(canvas.rgb, field, opacity / 100, background))
+        strips = self.graphics.draw(Picture(canvas.rgb, field, opacity / 100, background, palette))
         _keep(self._strips, key, (heat.values if heat is not None else None, strips), MAX_KEPT)
         return strips
 

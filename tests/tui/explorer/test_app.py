@@ -64,14 +64,15 @@ async def test_keys_move_the_layer_and_every_panel_follows(keys: str, layer: int
         ("right_square_bracket right_square_bracket right_square_bracket right_square_bracket", Look(token=None)),
         ("left_square_bracket", Look(token=2)),
         ("m", Look(kind="attention")),
-        ("m m", Look(kind="cam")),
+        ("m m", Look(kind="saliency")),
+        ("m m m", Look(kind="cam")),
         ("o", Look(opacity=100)),
         ("o o", Look(opacity=0)),
         ("n", Look(norm="paper")),
         ("n n", Look(norm="no-sink")),
         ("n n n n", Look(norm="all")),
         ("v", Look(view="grid")),
-        ("v v", Look(view="main")),
+        ("v V", Look(view="main")),
         ("v l l enter", Look(view="main", layer=2)),
         ("j down k up", Look()),
     ],
@@ -107,7 +108,7 @@ async def test_grid_rows() -> None:
         assert app.look.layer == 6
         await pilot.press("l", "up")
         assert app.look.layer == 1
-        assert "every layer" in text_of(app, "grid")
+        assert "every layer" in text_of(app, "view-grid")
 
 
 async def test_the_grid_pages_where_it_must() -> None:
@@ -115,7 +116,7 @@ async def test_the_grid_pages_where_it_must() -> None:
     async with app.run_test(size=(40, 14)) as pilot:
         await pilot.press("v", "G")
         await pilot.pause()
-        assert "31" in text_of(app, "grid")
+        assert "31" in text_of(app, "view-grid")
 
 
 async def test_play_steps_wraps_and_stops() -> None:
@@ -138,7 +139,7 @@ async def test_clicks_pick_a_layer() -> None:
         assert app.look.layer == 4
         await pilot.press("v")
         await pilot.pause()
-        await pilot.click("#grid", offset=(1 + 13, 2))
+        await pilot.click("#view-grid", offset=(1 + 13, 2))
         await pilot.pause()
         assert app.look.layer == 1
 
@@ -322,7 +323,7 @@ async def test_without_colours_it_runs_and_reads(monkeypatch: pytest.MonkeyPatch
     app = ExplorerApp(SHORT, graphics=choose_graphics("auto", os.environ))
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.pause()
-        await pilot.press("l", "v", "v", "question_mark", "escape")
+        await pilot.press("l", "v", "V", "question_mark", "escape")
         await pilot.pause()
         assert app.no_color
         hottest = max(text_of(app, "map").splitlines()[1:-1], key=lambda row: row.count("@"))

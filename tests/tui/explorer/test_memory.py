@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from flowtui.tui.explorer.look import OPACITIES, Look, look_from_plain
+from flowtui.tui.explorer.look import OPACITIES, Limits, Look, look_from_plain
 from flowtui.tui.explorer.memory import MAX_RUNS, read_keymap, recall, remember, run_key
 from tests.factories import random_run
 
@@ -56,7 +56,7 @@ def test_failure_is_silent(tmp_path: Path) -> None:
      {"opacity": False}, {"view": ["main"]}, {"norm": {}}],
 )  # fmt: skip
 def test_what_does_not_fit_falls_back(plain: object) -> None:
-    assert look_from_plain(plain, 12, 3) == Look()
+    assert look_from_plain(plain, Limits(12, 3, 4, 144)) == Look()
 
 
 def test_keymap_keeps_text_only(tmp_path: Path) -> None:

@@ -1,0 +1,36 @@
+"""What every view beside the main one is: a panel over the whole body, with keys and a text of its own."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from .facts import Facts
+from .look import Look, View
+from .panel import Panel
+
+
+class ViewPanel(Panel):
+    """A panel that fills the body while its view is chosen. Subclasses say what they need beyond `draw`.
+
+    Attributes:
+        view: Its name in `Look`.
+        title: Its name on screen.
+        reading: How to read it, for the help screen: sentences.
+        hints: Ids of the bindings that matter most here, the first before those of every view.
+    """
+
+    view: ClassVar[View]
+    title: ClassVar[str]
+    reading: ClassVar[str]
+    hints: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self) -> None:
+        super().__init__(id=f"view-{self.view}")
+
+    def move(self, look: Look, facts: Facts, rows: int) -> Look:
+        """The look after moving down by `rows` (up if negative)."""
+        return look
+
+    def zoom(self, look: Look, facts: Facts) -> Look:
+        """The look after opening what is chosen."""
+        return look
