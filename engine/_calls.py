@@ -171,7 +171,7 @@ def check_layers(loaded: Loaded) -> None:
             raise UnsupportedModelError(
                 f"Layer {index} of the {loaded.info.family} decoder has no attention: it mixes each token with those"
                 " before it, so what it gives without the image depends on what stands in the image's place.",
-                "Attention, saliency and CAM work; truncation and knockout need attention in every layer.",
+                "Attention, saliency and CAM work; to take image tokens out needs attention in every layer.",
             )
     for layer in loaded.layers:
         known = inspect.signature(type(layer).forward).parameters

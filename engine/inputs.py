@@ -199,7 +199,9 @@ def _common_length(ids: list[int], full: NDArray[np.int64]) -> int:
     """How many leading ids agree: the text may be cut inside a token."""
     n = min(len(ids), len(full))
     differ = np.flatnonzero(np.asarray(ids[:n], dtype=np.int64) != full[:n])
-    return int(differ[0]) if len(differ) else n
+    common = int(differ[0]) if len(differ) else n
+    # A begin token that the processor itself puts in front of every prompt (Molmo2) is none of the text's.
+    return common if common or not ids or len(full) < 2 or full[1] != ids[0] else 1 + _common_length(ids, full[1:])
 
 
 def _spans(seen: Seen) -> tuple[Span, ...]:

@@ -59,14 +59,24 @@ def prompt_text(loaded: Loaded, spec: RunSpec) -> tuple[str, str]:
         return form.format(**parts, question=spec.question), before.format(**parts)
     user = [*({"type": "image"} for _ in spec.images), {"type": "text", "text": spec.question}]
     system = [] if spec.system is None else [_turn("system", [{"type": "text", "text": spec.system}])]
-    prompt = _render(loaded, [*system, _turn("user", user)])
-    if spec.system and spec.system not in prompt:
-        # Some templates take a system prompt as plain text only.
+    prompt = _with_system(loaded, system, user)
+    if spec.system and (spec.system not in prompt or str(system[0]["content"]) in prompt):
+        # Some templates take a system prompt as plain text only: others are left out, fail or are written as a list.
         system = [_turn("system", spec.system)]
         prompt = _render(loaded, [*system, _turn("user", user)])
         if spec.system not in prompt:
             raise UsageError("This model's chat template has no place for a system prompt.", "Leave --system out.")
     return prompt, _before_user(loaded, prompt, system, user)
+
+
+def _with_system(loaded: Loaded, system: Messages, user: list[dict[str, Any]]) -> str:
+    """The prompt with the system prompt in parts; empty where the template fails at them."""
+    try:
+        return _render(loaded, [*system, _turn("user", user)])
+    except ModelError:
+        if not system:
+            raise
+        return ""
 
 
 def has_bos(loaded: Loaded, text: str) -> bool:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from flowtui.engine import inputs
 from flowtui.engine.inputs import Inputs, decode_answer, prepare
 from flowtui.engine.loaded import Loaded
 from flowtui.engine.results import GROUPS, Answer
@@ -159,3 +160,20 @@ def test_the_image_placeholder_is_never_an_answer(tiny_llava: Loaded) -> None:
         hook.remove()
     assert len(answer.ids) == 3
     assert tiny_llava.image_token_id not in answer.ids
+
+
+def test_a_begin_token_that_the_processor_puts_in_front_moves_no_group(
+    tiny_llava: Loaded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = _spec(answer="a", grouping="roles", system="red circle")
+    plain = prepare(tiny_llava, spec)
+    assert _words(plain, "system") == ["<s>", "<system>", "red", "circle"]
+    template = tiny_llava.processor.chat_template
+    monkeypatch.setattr(tiny_llava.processor, "chat_template", template.replace("<s>", ""))
+    kind = type(tiny_llava.processor)
+    call = kind.__call__
+    monkeypatch.setattr(kind, "__call__", lambda self, text, **more: call(self, text="<s>" + text, **more))
+    monkeypatch.setattr(inputs, "has_bos", lambda _loaded, _text: True)
+    moved = prepare(tiny_llava, spec)
+    assert moved.prepared.tokens.text == plain.prepared.tokens.text
+    assert _words(moved, "system") == _words(plain, "system")

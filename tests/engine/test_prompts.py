@@ -25,6 +25,13 @@ PLAIN_SYSTEM = (
     "{% endfor %}{% endif %}{% endfor %}"
 )
 
+SYSTEM_AS_IT_IS = (
+    "{% for m in messages %}{% if m['role'] == 'system' %}SYS {{ m['content'] }} {% else %}{{ m['role'] }}: "
+    "{% for p in m['content'] %}{% if p['type'] == 'image' %}<image> {% else %}{{ p['text'] }}{% endif %}"
+    "{% endfor %}{% endif %}{% endfor %}"
+)
+SYSTEM_AND_MORE = SYSTEM_AS_IT_IS.replace("m['content'] }} ", "m['content'] + ' ' }}")
+
 SAME_OPENING = (
     "{% for m in messages %}<pad>{{ m['role'] }} "
     "{% for p in m['content'] %}{% if p['type'] == 'image' %}<image> {% else %}{{ p['text'] }} {% endif %}{% endfor %}"
@@ -75,8 +82,9 @@ def test_without_a_template_the_prompt_is_vicunas(with_template) -> None:
     assert before == "<s>Look closely. "
 
 
-def test_a_template_that_takes_the_system_prompt_as_plain_text(with_template) -> None:
-    text, _ = prompt_text(with_template(PLAIN_SYSTEM), _spec(system="Look closely."))
+@pytest.mark.parametrize("template", [PLAIN_SYSTEM, SYSTEM_AS_IT_IS, SYSTEM_AND_MORE])
+def test_a_template_that_takes_the_system_prompt_as_plain_text(with_template, template: str) -> None:
+    text, _ = prompt_text(with_template(template), _spec(system="Look closely."))
     assert text.startswith("SYS Look closely. user: <image> What color ?")
 
 
