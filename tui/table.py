@@ -8,12 +8,21 @@ import json
 from typing import Any
 
 from flowtui.engine.results import GROUPS
+from flowtui.engine.shapes import EDGES, MAPS
+from flowtui.engine.spec import ANALYSES
 
+from .blocks import further_blocks, token_blocks
 from .summary import Summary
 from .text import visible
 
 SALIENCY = {name: f"saliency_{name.replace('->', '_')}" for name in ("image->answer", "system->answer", "user->answer")}
 """Flow -> its column."""
+KNOCKOUT = {edge: f"knockout_{edge.replace('->', '_')}" for edge in EDGES}
+"""Edge -> its column: change of the answer's log-probability."""
+AREAS = {(name, area): f"{name}_{area}" for name in MAPS for area in ("deletion_auc", "insertion_auc")}
+"""Map and curve -> its column; empty where the map is zero and so has no order."""
+JUDGED = {(name, by): f"{name}_{by}" for name in MAPS for by in ("pointing", "mass_in_box")}
+"""Map and judgement by a mask -> its column; there only where a mask is given."""
 
 COLUMNS = (
     "layer",
@@ -23,6 +32,8 @@ COLUMNS = (
     *SALIENCY.values(),
     "saliency_row",
     "saliency_col",
+    *KNOCKOUT.values(),
+    *AREAS.values(),
     "k_logprob",
     "k_kl",
     "k_same",
@@ -41,6 +52,7 @@ def rows(summary: Summary) -> list[dict[str, Any]]:
     share = summary["attention"]["share"] if summary["attention"] else {}
     peaks = summary["cam"]["peak"] if summary["cam"] else []
     saliency = summary["saliency"] or {"flow": {}, "peak": []}
+    edges = (summary["knockout"] or {"edges": {}})["edges"]
     curve = summary["truncation"] or {"k": [], "logprob": [], "kl": [], "same_answer": [], "text": []}
     found = []
     for i, number in enumerate(layers):
@@ -51,18 +63,24 @@ def rows(summary: Summary) -> list[dict[str, Any]]:
             *(_at(peaks, i) or (None, None)),
             *(_at(saliency["flow"].get(name, []), i) for name in SALIENCY),
             *(_at(saliency["peak"], i) or (None, None)),
+            *(_at(edges.get(edge, {}).get("logprob", []), i) for edge in KNOCKOUT),
+            *(_area(summary, name, area, i) for name, area in AREAS),
             *(None if at_k is None else curve[name][at_k] for name in ("logprob", "kl", "same_answer", "text")),
         ]
-        found.append(dict(zip(COLUMNS, values, strict=True)))
+        row = dict(zip(COLUMNS, values, strict=True))
+        if "mask" in summary:
+            row |= {column: _at((summary[name] or {}).get(by, []), i) for (name, by), column in JUDGED.items()}
+        found.append(row)
     return found
 
 
 def to_csv(summary: Summary) -> str:
     """The per-layer table as CSV, numbers unrounded, what is missing left empty."""
     out = io.StringIO()
-    writer = csv.DictWriter(out, COLUMNS, lineterminator="\n")
+    table = rows(summary)
+    writer = csv.DictWriter(out, list(table[0]), lineterminator="\n")
     writer.writeheader()
-    for row in rows(summary):
+    for row in table:
         writer.writerow({k: visible(v) if isinstance(v, str) else v for k, v in row.items()})
     return out.getvalue()
 
@@ -74,16 +92,17 @@ def to_json(content: object) -> str:
 
 
 def to_text(summary: Summary) -> str:
-    """The run as a person reads it: model, answer, cliff and the per-layer table."""
+    """The run as a person reads it: model, answer, cliff and tables over layers."""
     lines = [
         f"model    {visible(summary['model'])}, {summary['layers']} layers, {summary['image_tokens']} image tokens",
         f"answer   {visible(summary['answer']['text']) or '(empty)'}",
         f"cliff    {cliff_sentence(summary)}",
     ]
-    absent = [name for name in ("attention", "cam", "saliency", "truncation") if summary[name] is None]
+    absent = [name for name in ANALYSES if name in summary and summary[name] is None]
     if absent:
         lines.append(f"missing  {', '.join(absent)}")
-    return "\n".join((*lines, "", *_table(summary), *_one_layer(summary))) + "\n"
+    tables = (*_table(summary), *further_blocks(summary), *_one_layer(summary), *token_blocks(summary))
+    return "\n".join((*lines, "", *tables)) + "\n"
 
 
 def cliff_sentence(summary: Summary) -> str:
@@ -103,6 +122,11 @@ def _at(values: list[Any], i: int) -> Any:
     return values[i] if i < len(values) else None
 
 
+def _area(summary: Summary, name: str, area: str, i: int) -> Any:
+    judged = summary["faithfulness"]["maps"][name] if summary["faithfulness"] else {area: [], "ranked": []}
+    return _at(judged[area], i) if _at(judged["ranked"], i) else None
+
+
 def _table(summary: Summary) -> list[str]:
     columns: list[tuple[str, int]] = [("layer", 5)]
     notes = []
@@ -112,9 +136,6 @@ def _table(summary: Summary) -> list[str]:
     if summary["cam"]:
         columns.append(("peak", 5))
         notes.append("peak: row,col of the hottest cell of the map; - where the map is zero.")
-    if summary["saliency"]:
-        columns.append(("flow", 7))
-        notes.append("flow: saliency from the image to the answer rows, mean over pairs of tokens.")
     if summary["truncation"]:
         columns += [("log p", 8), ("KL", 7), ("same", 4), ("text", 0)]
         notes.append("log p to text: the image is cut at K = layer; KL in nats per answer token.")
@@ -128,13 +149,12 @@ def _table(summary: Summary) -> list[str]:
 
 
 _COLUMN_OF = {
-    "flow": SALIENCY["image->answer"],
     "log p": "k_logprob",
     "KL": "k_kl",
     "same": "k_same",
     "text": "k_text",
 }
-_FORMATS = {"KL": ".4f", "flow": ".1e"}
+_FORMATS = {"KL": ".4f"}
 
 
 def _cell(row: dict[str, Any], column: str) -> str:

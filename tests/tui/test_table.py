@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from flowtui.engine.results import GROUPS
+from flowtui.tui.masks import mask_of_box
 from flowtui.tui.summary import summarise
 from flowtui.tui.table import COLUMNS, rows, to_csv, to_text
 from tests.factories import random_run
@@ -25,8 +26,26 @@ def test_csv_has_a_row_per_layer_and_one_for_the_untouched_model() -> None:
             flow = content["saliency"]["flow"][f"{group}->answer"][layer]
             assert float(table[layer][f"saliency_{group}_answer"]) == flow
         assert [int(table[layer][f"saliency_{axis}"]) for axis in ("row", "col")] == content["saliency"]["peak"][layer]
+        for edge in ("image_answer", "image_user", "user_answer", "system_answer"):
+            lost = content["knockout"]["edges"][edge.replace("_", "->")]["logprob"][layer]
+            assert float(table[layer][f"knockout_{edge}"]) == lost
+        for curve in ("deletion_auc", "insertion_auc"):
+            for name, judged in content["faithfulness"]["maps"].items():
+                # The last layer's CAM is zero: it has no order, and no area.
+                shown = str(judged[curve][layer]) if (name, layer) != ("cam", 11) else ""
+                assert table[layer][f"{name}_{curve}"] == shown
     assert float(table[12]["k_logprob"]) == content["truncation"]["logprob"][12]
     assert table[12]["system"] == table[12]["cam_row"] == table[12]["saliency_image_answer"] == ""
+
+
+def test_csv_judges_the_maps_where_a_mask_is_known() -> None:
+    run = random_run()
+    content = summarise(run, mask=mask_of_box(run, (0, 0, 48, 96)))
+    table = list(csv.DictReader(io.StringIO(to_csv(content))))
+    for name in ("cam", "attention", "saliency"):
+        for by in ("pointing", "mass_in_box"):
+            shown = ["" if v is None else str(v) for v in (*content[name][by], None)]
+            assert [row[f"{name}_{by}"] for row in table] == shown
 
 
 def test_text_has_answer_cliff_and_every_layer() -> None:
@@ -47,7 +66,7 @@ def test_no_cliff_is_said_not_forced() -> None:
 
 def test_missing_analyses_are_named_and_leave_no_columns() -> None:
     text = to_text(summarise(random_run(analyses=("cam",))))
-    assert "missing  attention, saliency, truncation" in text
+    assert "missing  attention, saliency, truncation, knockout, faithfulness\n" in text
     assert "image cut" not in text
 
 
