@@ -3,6 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 LOCK := pyproject.toml constraints.txt
+# Some families' image processors exist for torchvision alone; it stays out of the way of all other tests.
+VISION := $(VENV)/torchvision
+NEED_VISION := cohere2 or lfm2 or llama4 or mistral3 or molmo2 or perception_lm or pixtral
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input install -q -c constraints.txt
 
 # Nothing is ever downloaded by a test.
@@ -17,8 +20,9 @@ help: ## This list
 demo: $(VENV)/.runtime ## Take the shipped model apart on a shipped picture; on a terminal, explore it
 	@$(BIN)/flowtui demo
 
-test: lint types ## Lint, types, import rules and every test
+test: lint types $(VISION)/.ready ## Lint, types, import rules and every test
 	$(BIN)/pytest
+	PYTHONPATH=tests/torchvision:$(VISION) $(BIN)/pytest tests/engine/families -k '$(NEED_VISION)'
 
 lint: $(VENV)/.dev ## ruff and the import rules
 	$(BIN)/ruff check .
@@ -46,6 +50,10 @@ $(VENV)/.runtime: $(LOCK) | $(BIN)/python
 	@echo "Installing flowtui and what it needs (once; torch is large) ..."
 	@$(PIP) setuptools
 	@$(PIP) --no-build-isolation -e .
+	@touch $@
+
+$(VISION)/.ready: $(VENV)/.dev
+	@$(PIP) --no-deps --upgrade --target $(VISION) torchvision
 	@touch $@
 
 $(VENV)/.dev: $(LOCK) | $(BIN)/python
