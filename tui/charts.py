@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 from .text import visible
 
 WIDTH_PX, HEIGHT_PX = 760, 420
-LEFT_PX, RIGHT_PX, TOP_PX, BOTTOM_PX = 64, 128, 40, 48
+LEFT_PX, RIGHT_PX, TOP_PX, BOTTOM_PX = 64, 140, 40, 48
 FONT_PX = 13
 # Okabe & Ito's colours: told apart by colour-blind eyes and in print.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")

@@ -5,14 +5,15 @@ cam, attention   png: one picture per layer, the map over the image; svg: one sh
 saliency         maps as of these, and the flow between token groups over layers as a chart or its values
 flow             attention shares over layers: png, svg: a chart; csv, json: the values
 truncation       KL and log-probability over K: png, svg: charts; csv, json: the values and the text at each K
+knockout         change of the answer's probability by edge over layers: png, svg: a chart; csv, json: the values
+faithfulness     areas under the curves of deletion and insertion over layers: png, svg: charts; csv, json: with the
+                 whole curves
 """
 
 from __future__ import annotations
 
 import base64
-import csv
-import io
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape
@@ -22,21 +23,20 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from flowtui.engine.images import decode_image
-from flowtui.engine.results import GROUPS, Run
+from flowtui.engine.results import Run
 from flowtui.errors import UsageError
 
-from .charts import Chart, to_image, to_svg
 from .content.grids import MAP_OF
+from .made_from import FORMATS, MADE_FROM
 from .overlay import overlay
-from .summary import Summary, grid_heat, summarise
-from .table import cliff_sentence, to_json
+from .series import SERIES, csv_bytes, png_bytes, series_files
+from .summary import grid_heat, summarise
+from .table import to_json
 from .text import visible
 
-WHAT = ("cam", "attention", "saliency", "flow", "truncation")
-FORMATS = ("png", "svg", "csv", "json")
+WHAT = tuple(MADE_FROM)
 TILE_PX = 144
 
-_NEEDS = {name: "attention" if name == "flow" else name for name in WHAT}
 Maps = dict[int, NDArray[Any]]
 
 
@@ -57,7 +57,7 @@ def export_run(run: Run, what: Sequence[str], format: str, folder: Path) -> list
         OSError: A file cannot be written.
     """
     _check(run, what, format)
-    chosen = list(dict.fromkeys(what)) or [name for name in WHAT if _NEEDS[name] in run.analyses]
+    chosen = list(dict.fromkeys(what)) or [name for name in WHAT if MADE_FROM[name] in run.analyses]
     if not chosen:
         raise UsageError("The run has no results yet.", "Compute them with: flowtui precompute RUN.pkl")
     folder.mkdir(parents=True, exist_ok=True)
@@ -76,9 +76,9 @@ def _check(run: Run, what: Sequence[str], format: str) -> None:
     for name in what:
         if name not in WHAT:
             raise UsageError(f"There is nothing called {name!r} to export.", f"Use some of {', '.join(WHAT)}.")
-        if _NEEDS[name] not in run.analyses:
-            hint = f"Compute it with: flowtui precompute RUN.pkl --analysis {_NEEDS[name]}"
-            raise UsageError(f"The run holds no {_NEEDS[name]} results, which {name} is made from.", hint)
+        if MADE_FROM[name] not in run.analyses:
+            hint = f"Compute it with: flowtui precompute RUN.pkl --analysis {MADE_FROM[name]}"
+            raise UsageError(f"The run holds no {MADE_FROM[name]} results, which {name} is made from.", hint)
 
 
 def _files(run: Run, name: str, format: str) -> Iterable[tuple[str, bytes]]:
@@ -86,20 +86,8 @@ def _files(run: Run, name: str, format: str) -> Iterable[tuple[str, bytes]]:
     if name in MAP_OF:
         found = {k: MAP_OF[name](result) for k, result in sorted(run.analyses[name].layers.items())}
         yield from _MAP_WRITERS[format](run, name, {k: values for k, values in found.items() if values is not None})
-    if name not in MAP_OF or name == "saliency":
-        yield from _numbers(summarise(run), name, format)
-
-
-def _numbers(content: Summary, name: str, format: str) -> Iterable[tuple[str, bytes]]:
-    """What is drawn over layers (or K) in place of over the image."""
-    stem = "saliency-flow" if name == "saliency" else name
-    if format == "json":
-        yield f"{stem}.json", to_json(_JSON[name](content)).encode()
-    elif format == "csv":
-        yield f"{stem}.csv", _CSV[name](content)
-    else:
-        for title, chart in _CHARTS[name](content).items():
-            yield f"{title}.{format}", _chart_bytes(chart, format)
+    if name in SERIES:
+        yield from series_files(run, name, format)
 
 
 def _pictures(run: Run, name: str, maps: Maps) -> Iterable[tuple[str, str, Image.Image]]:
@@ -116,7 +104,7 @@ def _pictures(run: Run, name: str, maps: Maps) -> Iterable[tuple[str, str, Image
 
 def _map_png(run: Run, name: str, maps: Maps) -> Iterable[tuple[str, bytes]]:
     for stem, _, picture in _pictures(run, name, maps):
-        yield f"{stem}.png", _png(picture)
+        yield f"{stem}.png", png_bytes(picture)
 
 
 def _map_svg(run: Run, name: str, maps: Maps) -> Iterable[tuple[str, bytes]]:
@@ -127,7 +115,7 @@ def _map_svg(run: Run, name: str, maps: Maps) -> Iterable[tuple[str, bytes]]:
     body = []
     for i, (_, caption, picture) in enumerate(tiles):
         x, y = 12 + i % columns * step, 34 + i // columns * (step + 16)
-        link = "data:image/png;base64," + base64.b64encode(_png(picture)).decode()
+        link = "data:image/png;base64," + base64.b64encode(png_bytes(picture)).decode()
         body.append(
             f'<image x="{x}" y="{y}" width="{TILE_PX}" height="{TILE_PX}" image-rendering="pixelated" href="{link}"/>'
         )
@@ -151,7 +139,7 @@ def _map_csv(run: Run, name: str, maps: Maps) -> Iterable[tuple[str, bytes]]:
         if grid is not None
         for row, col in np.ndindex(*grid.shape)
     ]
-    yield f"{name}.csv", _csv(("layer", "span", "row", "col", "value"), rows)
+    yield f"{name}.csv", csv_bytes(("layer", "span", "row", "col", "value"), rows)
 
 
 def _map_json(run: Run, name: str, maps: Maps) -> Iterable[tuple[str, bytes]]:
@@ -159,8 +147,9 @@ def _map_json(run: Run, name: str, maps: Maps) -> Iterable[tuple[str, bytes]]:
         {"layer": layer, "grids": [None if g is None else g.astype(float).tolist() for g in grid_heat(run, values)]}
         for layer, values in maps.items()
     ]
-    spans = summarise(run)["tokens"]["spans"]
-    yield f"{name}.json", to_json({"spans": spans, "layers": layers}).encode()
+    tokens = summarise(run)["tokens"]
+    places = {name: tokens[name] for name in ("spans", "projections")}
+    yield f"{name}.json", to_json({**places, "layers": layers}).encode()
 
 
 _MAP_WRITERS: dict[str, Callable[[Run, str, Maps], Iterable[tuple[str, bytes]]]] = {
@@ -169,79 +158,3 @@ _MAP_WRITERS: dict[str, Callable[[Run, str, Maps], Iterable[tuple[str, bytes]]]]
     "csv": _map_csv,
     "json": _map_json,
 }
-
-
-def _flow_charts(content: Summary) -> dict[str, Chart]:
-    return {"flow": Chart("Attention from the answer", "layer", "share", content["attention"]["share"])}
-
-
-def _saliency_charts(content: Summary) -> dict[str, Chart]:
-    flow = content["saliency"]["flow"]
-    into = {name: flow[name] for name in ("image->answer", "system->answer", "user->answer", "image->user")}
-    return {"saliency-flow": Chart("Saliency flow", "layer", "mean over pairs of tokens", into)}
-
-
-def _truncation_charts(content: Summary) -> dict[str, Chart]:
-    curve, x_label = content["truncation"], "K: layers that see the image"
-    mark = content["cliff"]["k"] if content["cliff"] else None
-    label = "" if mark is None else f"cliff {mark}"
-    return {
-        "truncation-kl": Chart(cliff_sentence(content), x_label, "KL (nats)", {"KL": curve["kl"]}, mark, label),
-        "truncation-logprob": Chart(
-            "Log-probability of the full model's answer", x_label, "nats", {"log p": curve["logprob"]}, mark, label
-        ),
-    }
-
-
-def _chart_bytes(chart: Chart, format: str) -> bytes:
-    return to_svg(chart).encode() if format == "svg" else _png(to_image(chart))
-
-
-def _flow_csv(content: Summary) -> bytes:
-    return _by_layer(content, content["attention"]["share"], GROUPS)
-
-
-def _saliency_csv(content: Summary) -> bytes:
-    flow = content["saliency"]["flow"]
-    return _by_layer(content, flow, tuple(flow))
-
-
-def _by_layer(content: Summary, columns: Mapping[str, Sequence[Any]], names: Sequence[str]) -> bytes:
-    return _csv(("layer", *names), [(i, *(columns[name][i] for name in names)) for i in range(content["layers"])])
-
-
-def _truncation_csv(content: Summary) -> bytes:
-    names = ("k", "logprob", "kl", "same_answer", "text")
-    curve = {**content["truncation"], "text": [t and visible(t) for t in content["truncation"]["text"]]}
-    return _csv(names, zip(*(curve[name] for name in names), strict=True))
-
-
-_JSON: dict[str, Callable[[Summary], Any]] = {
-    "flow": lambda content: content["attention"],
-    "saliency": lambda content: content["saliency"],
-    "truncation": lambda content: {**content["truncation"], "cliff": content["cliff"]},
-}
-_CSV: dict[str, Callable[[Summary], bytes]] = {
-    "flow": _flow_csv,
-    "saliency": _saliency_csv,
-    "truncation": _truncation_csv,
-}
-_CHARTS: dict[str, Callable[[Summary], dict[str, Chart]]] = {
-    "flow": _flow_charts,
-    "saliency": _saliency_charts,
-    "truncation": _truncation_charts,
-}
-
-
-def _csv(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
-    return out.getvalue().encode()
-
-
-def _png(image: Image.Image) -> bytes:
-    out = io.BytesIO()
-    image.save(out, "PNG")
-    return out.getvalue()

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 from xml.etree import ElementTree as ET
 
+import numpy as np
 import pytest
 
+from flowtui.engine.shapes import EDGES
 from flowtui.tui.charts import Chart, ticks, to_image, to_svg
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -32,6 +34,14 @@ def test_a_missing_value_leaves_a_gap() -> None:
 def test_nothing_to_draw_still_draws_axes() -> None:
     assert "<text" in to_svg(Chart("t", "x", "y", {"a": [None, None]}))
     assert "<text" in to_svg(Chart("t", "x", "y", {}))
+
+
+def test_the_longest_names_fit() -> None:
+    names = {name: [0.0, 1.0] for name in (*EDGES, "random order")}
+    picture = np.asarray(to_image(Chart("t", "x", "y", names)))
+    # Nothing touches the edge, where a longer text would be cut.
+    assert (picture[:, -4:] == 255).all()
+    assert (picture[:, -40:] != 255).any()
 
 
 def test_text_from_a_model_stays_text() -> None:

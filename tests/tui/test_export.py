@@ -8,13 +8,18 @@ import re
 from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree as ET
+from xml.sax.saxutils import escape
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from flowtui.engine.spec import ANALYSES
 from flowtui.errors import UsageError
-from flowtui.tui.export import FORMATS, WHAT, export_run
+from flowtui.tui.content.grids import MAP_OF
+from flowtui.tui.export import WHAT, export_run
+from flowtui.tui.made_from import FORMATS, MADE_FROM
+from flowtui.tui.series import SERIES
 from flowtui.tui.summary import summarise
 from tests.factories import png, random_run
 
@@ -105,6 +110,44 @@ def test_curves_follow_the_summary(tmp_path: Path) -> None:
     assert json.loads(document.read_text())["cliff"] == content["cliff"]
     (shares,) = export_run(run, ("flow",), "csv", tmp_path)
     assert [float(row["image"]) for row in read_csv(shares)] == content["attention"]["share"]["image"]
+
+
+def test_knockout_has_a_row_for_each_layer_and_edge(tmp_path: Path) -> None:
+    run = random_run(layers=4)
+    edges = summarise(run)["knockout"]["edges"]
+    (table,) = export_run(run, ("knockout",), "csv", tmp_path)
+    found = {(int(r["layer"]), r["edge"]): (float(r["logprob"]), float(r["prob"])) for r in read_csv(table)}
+    assert found == {(i, n): (e["logprob"][i], e["prob"][i]) for n, e in edges.items() for i in range(4)}
+    (document,) = export_run(run, ("knockout",), "json", tmp_path)
+    assert json.loads(document.read_text())["edges"] == edges
+    (chart,) = export_run(run, ("knockout",), "svg", tmp_path)
+    assert all(escape(name) in chart.read_text() for name in edges)
+
+
+def test_faithfulness_has_whole_curves(tmp_path: Path) -> None:
+    run = random_run(layers=3)
+    (table,) = export_run(run, ("faithfulness",), "csv", tmp_path)
+    rows = read_csv(table)
+    for layer, result in run.analyses["faithfulness"].layers.items():
+        for kind in ("deletion", "insertion"):
+            for i, name in enumerate(("cam", "attention", "saliency", "random")):
+                own = [r for r in rows if (int(r["layer"]), r["map"], r["curve"]) == (layer, name, kind)]
+                assert [float(r["probability"]) for r in own] == result.arrays[kind][i].tolist()
+                assert [float(r["fraction"]) for r in own] == result.arrays["fraction"].tolist()
+    (document,) = export_run(run, ("faithfulness",), "json", tmp_path)
+    content = json.loads(document.read_text())
+    assert content["maps"] == summarise(run)["faithfulness"]["maps"]
+    assert (
+        content["curves"][2]["deletion"]["cam"] == run.analyses["faithfulness"].layers[2].arrays["deletion"][0].tolist()
+    )
+    deletion, insertion = export_run(run, ("faithfulness",), "svg", tmp_path)
+    assert names([deletion, insertion]) == ["faithfulness-deletion.svg", "faithfulness-insertion.svg"]
+    assert "random order" in deletion.read_text()
+
+
+def test_everything_that_can_be_exported_has_its_analysis() -> None:
+    assert set(MADE_FROM.values()) <= set(ANALYSES)
+    assert set(MADE_FROM) == set(SERIES) | set(MAP_OF)
 
 
 def test_the_sheet_holds_a_picture_of_every_layer(tmp_path: Path) -> None:

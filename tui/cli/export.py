@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from flowtui.tui.made_from import MADE_FROM
+
 from .options import RunFile
 from .output import write
 
@@ -17,10 +19,7 @@ def export(
         Path, typer.Option("-o", "--output", metavar="DIR", help="Folder for the files; made if missing.")
     ],
     what: Annotated[
-        str,
-        typer.Option(
-            "--what", metavar="a,b", help="Some of cam, attention, saliency, flow, truncation; all that is there."
-        ),
+        str, typer.Option("--what", metavar="a,b", help=f"Some of {', '.join(MADE_FROM)}; all that is there.")
     ] = "",
     format: Annotated[
         Literal["png", "svg", "csv", "json"],

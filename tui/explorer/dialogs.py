@@ -16,6 +16,7 @@ from textual.widgets.option_list import Option
 
 from flowtui.engine.cliff import describe_rule
 from flowtui.engine.results import Run
+from flowtui.tui.made_from import MADE_FROM
 from flowtui.tui.text import visible
 
 from .bindings import SECTIONS
@@ -110,9 +111,9 @@ class ConfirmScreen(ModalScreen[bool]):
 
 EXPORTS: tuple[tuple[str, tuple[str, ...], str], ...] = (
     ("Heat maps of all layers, PNG", ("cam", "attention", "saliency"), "png"),
-    ("Shares and truncation curve, SVG", ("flow", "truncation"), "svg"),
-    ("Everything, CSV", ("cam", "attention", "saliency", "flow", "truncation"), "csv"),
-    ("Everything, JSON", ("cam", "attention", "saliency", "flow", "truncation"), "json"),
+    ("Charts over layers, SVG", ("flow", "truncation", "knockout", "faithfulness"), "svg"),
+    ("Everything, CSV", tuple(MADE_FROM), "csv"),
+    ("Everything, JSON", tuple(MADE_FROM), "json"),
 )
 """Title, what, format."""
 

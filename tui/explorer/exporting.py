@@ -10,17 +10,9 @@ from textual.notifications import SeverityLevel
 
 from flowtui.engine.results import Run
 from flowtui.errors import FlowtuiError
+from flowtui.tui.made_from import MADE_FROM
 
 log = logging.getLogger(__name__)
-
-_MADE_FROM = {
-    "cam": "cam",
-    "attention": "attention",
-    "saliency": "saliency",
-    "flow": "attention",
-    "truncation": "truncation",
-}
-
 
 def export_folder(path: Path | None) -> Path:
     """A folder beside the run file, named after it."""
@@ -39,7 +31,7 @@ def export_choice(run: Run, choice: tuple[str, tuple[str, ...], str], folder: Pa
         What to tell the user, and how loudly.
     """
     _, wanted, file_format = choice
-    what = [name for name in wanted if _MADE_FROM[name] in run.analyses]
+    what = [name for name in wanted if MADE_FROM[name] in run.analyses]
     if not what:
         return "There is nothing of that yet. Press r to compute it.", "warning"
     try:
