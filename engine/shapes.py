@@ -50,6 +50,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .token_texts import check_texts
+
 if TYPE_CHECKING:
     from .results import LayerResult, Run
 
@@ -154,6 +156,9 @@ def check_layer(run: Run, result: LayerResult) -> None:
             raise ValueError(f"{where}: {name} holds a value below {want.lowest:g}")
     if sizes.get("h", heads) not in (heads, 0):
         raise ValueError(f"{where}: share has shape {result.arrays['share'].shape}, expected {heads} heads")
+    if result.analysis == "lens":
+        ids = {int(i) for name in ("ids", "image_ids") if name in result.arrays for i in result.arrays[name].flat}
+        check_texts(result.text, ids)
 
 
 def _resolve(shape: Shape, sizes: dict[str, int], found: tuple[int, ...]) -> tuple[int, ...]:

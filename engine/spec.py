@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args, get_type_hints
 
 from flowtui.errors import UsageError
 
-AnalysisName = Literal["attention", "cam", "saliency", "truncation", "knockout", "faithfulness", "matrix"]
+AnalysisName = Literal["attention", "cam", "saliency", "truncation", "lens", "knockout", "faithfulness", "matrix"]
 ANALYSES: tuple[AnalysisName, ...] = get_args(AnalysisName)
 """Each is a module of the engine by the same name, with one entry point `run`."""
 
@@ -209,6 +209,7 @@ PARAMETERS: dict[str, type[Parameters]] = {
     "cam": CamParameters,
     "saliency": SaliencyParameters,
     "truncation": TruncationParameters,
+    "lens": LensParameters,
     "knockout": KnockoutParameters,
     "faithfulness": FaithfulnessParameters,
     "matrix": MatrixParameters,
