@@ -1,7 +1,8 @@
 """LLaVA-CAM: where in the image each layer's answer comes from.
 
 Source: the paper's Eq. 1-5. All layers come from one forward and one backward pass: one tensor per layer is hooked and
-the gradient starts at the earliest of them, so neither the vision tower nor earlier layers are differentiated. Only the
+the gradient starts at the earliest of them, so neither the vision tower nor earlier layers are differentiated. Where
+memory does not hold what all layers keep for it, they are computed again on the way back (`recompute`). Only the
 variant "code" departs from the equations; it repeats the released script on purpose (docs/method.md, last section).
 
 In the last layer the post-attention site of an image token has no path to any answer row: its map is exactly zero.
@@ -19,8 +20,10 @@ from torch import Tensor, nn
 from flowtui.errors import ModelError, UnsupportedModelError, UsageError
 
 from ._logits import at_least_float32, run_model
+from .budget import recomputing
 from .inputs import Inputs
 from .loaded import Loaded
+from .recompute import recomputed
 from .results import LayerResult
 from .spec import CamParameters, CamSite, CamVariant
 
@@ -72,7 +75,7 @@ def run(
         def part(layer: int, fraction: float, i: int = i) -> None:
             check(wanted[layer], (i + fraction) / len(copies))
 
-        heat = _maps(loaded, inputs, model_inputs, sites, parameters, part)
+        heat = _maps(loaded, inputs, model_inputs, wanted, sites, parameters, part)
         total = heat if i == 0 else total + heat
     for index, layer in enumerate(wanted):
         on_layer(LayerResult(ANALYSIS, layer, {"heat": (total[:, index] / len(copies)).cpu().numpy()}))
@@ -128,33 +131,64 @@ def _maps(
     loaded: Loaded,
     inputs: Inputs,
     model_inputs: Mapping[str, Tensor],
+    layers: Sequence[int],
     sites: Sequence[nn.Module],
     parameters: CamParameters,
     check: Callable[[int, float], None],
 ) -> Tensor:
     """Heat of all layers from one forward pass: [1 or 1+T, layers, n], float32."""
-    captured: list[Tensor] = []
+    capture = _Capture(sites, check)
+    with ExitStack() as around, torch.enable_grad():
+        if recomputing():
+            around.enter_context(recomputed(list(loaded.layers[layers[0] :])))
+        # Until the end of the backward pass, for layers that are computed again come by again.
+        for site in sites:
+            around.callback(site.register_forward_hook(capture).remove)
+        logits = run_model(loaded, model_inputs, inputs.answer_rows)
+        capture.going_back = True
+        target = logits.gather(-1, inputs.answer_ids[:, None])[:, 0]
+        return _heat(loaded, inputs, target, capture.tensors, parameters, check)
 
-    def capture(_: nn.Module, __: object, output: Any) -> Any:
-        check(len(captured), 0.5 * len(captured) / len(sites))
+
+class _Capture:
+    """Takes the feature map of each site on the way forward: a hook.
+
+    Attributes:
+        tensors: [1 N C] for each site, in order; or [N C] where a layer flattens batch and tokens (OPT), which is the
+            same of a batch of one.
+        going_back: Whether the forward pass is over, so that what comes by comes for the second time.
+    """
+
+    def __init__(self, sites: Sequence[nn.Module], check: Callable[[int, float], None]) -> None:
+        self.sites, self.check = sites, check
+        self.tensors: list[Tensor] = []
+        self.going_back = False
+
+    def __call__(self, site: nn.Module, _: object, output: Any) -> Any:
         tensor = output if isinstance(output, Tensor) else output[0]
-        if not captured:
+        if site is self.sites[0]:
             # Everything before this tensor is a constant: the backward pass ends here.
             tensor = tensor.detach().requires_grad_()
-        captured.append(tensor)
+        if not self.going_back:
+            self.check(len(self.tensors), 0.5 * len(self.tensors) / len(self.sites))
+            self.tensors.append(tensor)
         return tensor if isinstance(output, Tensor) else (tensor, *output[1:])
 
-    with ExitStack() as hooks, torch.enable_grad():
-        for site in sites:
-            hooks.callback(site.register_forward_hook(capture).remove)
-        logits = run_model(loaded, model_inputs, inputs.answer_rows)
-    target = logits.gather(-1, inputs.answer_ids[:, None])[:, 0]
-    # [1 N C], or [N C] where a layer flattens batch and tokens (OPT): of a batch of one that is the same.
+
+def _heat(
+    loaded: Loaded,
+    inputs: Inputs,
+    target: Tensor,
+    captured: Sequence[Tensor],
+    parameters: CamParameters,
+    check: Callable[[int, float], None],
+) -> Tensor:
+    """Heat of all layers, by backward passes from the answer's logits [T]: [1 or 1+T, layers, n], float32."""
     features = [_rows(a.detach(), inputs.image_positions) for a in captured]
     # A sum's gradient is the sum of the gradients: next to one map per token, the map of all costs no pass of its own.
     per_token = parameters.per_token and len(target) > 0
     parts = list(target) if per_token else [target.sum()]
-    last = len(sites) - 1
+    last = len(captured) - 1
     heat: list[Tensor] = []
     whole: list[Tensor] = []
     for i, part in enumerate(parts):

@@ -25,7 +25,7 @@ from . import attention, cam, saliency
 from ._logits import at_least_float32, head
 from ._record import Recording, record
 from ._walk import Lane, walk
-from .budget import rows_per_chunk
+from .budget import WALK_CHUNKS, rows_per_chunk
 from .inputs import Inputs
 from .loaded import Loaded
 from .results import LayerResult
@@ -34,8 +34,6 @@ from .spec import AttentionParameters, CamParameters, FaithfulnessParameters, Sa
 
 ANALYSIS = "faithfulness"
 
-# As for truncation: a walk's keys and values get more than one chunk of passing values.
-WALK_CHUNKS = 16
 MAPS_PART = 0.2
 """Share of the progress bar that making the maps takes."""
 

@@ -25,7 +25,7 @@ from flowtui.errors import UnsupportedModelError, UsageError
 from ._logits import at_least_float32, head, run_model
 from ._record import HEAD_TOLERANCE, HEAD_TOLERANCE_HALF, Recording, record
 from ._walk import Lane, walk
-from .budget import rows_per_chunk
+from .budget import WALK_CHUNKS, rows_per_chunk
 from .inputs import Inputs
 from .loaded import Loaded
 from .results import GROUPS, LayerResult
@@ -34,9 +34,6 @@ from .shapes import EDGES
 from .spec import KnockoutParameters
 
 ANALYSIS = "knockout"
-
-# As for truncation: a walk's keys and values get more than one chunk of passing values.
-WALK_CHUNKS = 16
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ from ._logits import head, likeliest
 from ._record import Recording, record
 from ._share import follow, shared_length
 from ._walk import Lane, walk
-from .budget import rows_per_chunk
+from .budget import WALK_CHUNKS, rows_per_chunk
 from .inputs import Inputs, decode_answer
 from .loaded import Loaded
 from .results import LayerResult
@@ -40,9 +40,6 @@ from .rows import Chunk, Watch, watch
 from .spec import TruncationParameters
 
 ANALYSIS = "truncation"
-
-# The walk keeps keys and values of all its layers, so it gets more than one chunk of passing values.
-WALK_CHUNKS = 16
 
 
 @torch.no_grad()

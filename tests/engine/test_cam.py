@@ -10,11 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from flowtui.engine import cam
+from flowtui.engine.budget import CHUNK_BYTES, limits
 from flowtui.engine.inputs import Inputs, prepare
 from flowtui.engine.models import Loaded
 from flowtui.engine.results import LayerResult
 from flowtui.engine.spec import CamParameters, CamSite, CamVariant, RunSpec
 from flowtui.errors import CancelledError, ModelError, UnsupportedModelError, UsageError
+from tests.engine.live_bytes import LiveBytes
 from tests.engine.oracles import hooks_left, load_random_demo
 from tests.factories import png
 
@@ -293,8 +295,9 @@ class StopError(CancelledError):
     pass
 
 
+@pytest.mark.parametrize("recompute", [False, True])
 @pytest.mark.parametrize("after", [0, 2, 5])
-def test_nothing_is_left_after_a_cancel(tiny_llava: Loaded, tiny_inputs: Inputs, after: int) -> None:
+def test_nothing_is_left_after_a_cancel(tiny_llava: Loaded, tiny_inputs: Inputs, after: int, recompute: bool) -> None:
     """In the forward pass and between the backward passes."""
     left = iter(range(after))
 
@@ -302,7 +305,7 @@ def test_nothing_is_left_after_a_cancel(tiny_llava: Loaded, tiny_inputs: Inputs,
         if next(left, None) is None:
             raise StopError("enough")
 
-    with pytest.raises(StopError):
+    with pytest.raises(StopError), limits(CHUNK_BYTES, recompute=recompute):
         compute(tiny_llava, tiny_inputs, CamParameters(), check=check)
     assert_untouched(tiny_llava, tiny_inputs)
 
@@ -314,6 +317,32 @@ def test_nothing_is_left_after_a_normal_run_and_a_bad_target(tiny_llava: Loaded,
         compute(tiny_llava, tiny_inputs, CamParameters(), [4])
     with pytest.raises((RuntimeError, IndexError)):
         compute(tiny_llava, replace(tiny_inputs, answer_ids=tiny_inputs.answer_ids + 10_000), CamParameters())
+    assert_untouched(tiny_llava, tiny_inputs)
+
+
+@pytest.mark.parametrize("layers", [range(4), [1, 3]])
+@pytest.mark.parametrize("site", SITES)
+def test_layers_that_are_computed_again_give_the_same_from_less_memory(
+    tiny_llava: Loaded, tiny_inputs: Inputs, site: CamSite, layers: Sequence[int]
+) -> None:
+    peaks, made = [], []
+    for recompute in (False, True):
+        fractions: list[float] = []
+        with limits(CHUNK_BYTES, recompute=recompute), LiveBytes() as live:
+            made.append(
+                compute(
+                    tiny_llava,
+                    tiny_inputs,
+                    CamParameters(site=site),
+                    layers,
+                    check=lambda _, fraction, seen=fractions: seen.append(fraction),
+                )
+            )
+        peaks.append(live.peak)
+        assert fractions == sorted(fractions)
+    for layer in layers:
+        np.testing.assert_array_equal(made[0][layer], made[1][layer])
+    assert peaks[1] < 0.85 * peaks[0]
     assert_untouched(tiny_llava, tiny_inputs)
 
 
