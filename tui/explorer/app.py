@@ -275,6 +275,20 @@ class ExplorerApp(App[None]):
         if self._view is not None:
             self.look_at(self._view.zoom(self.look, self.facts))
 
+    def action_turn(self) -> None:
+        """Turns to the other side of the view."""
+        if self._view is not None:
+            self.look_at(self._view.turn(self.look, self.facts))
+
+    def action_strongest(self) -> None:
+        """To the strongest in the view, or the next after it."""
+        if self._view is not None:
+            self.look_at(self._view.strongest(self.look, self.facts))
+
+    def action_mean(self) -> None:
+        """The attention map is the mean over heads again."""
+        self.look_at(replace(self.look, head=None))
+
     def action_pin(self) -> None:
         """Pins the current layer for the compare view."""
         self.look_at(replace(self.look, pinned=self.look.layer))

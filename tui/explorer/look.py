@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeVar, get_args
 Kind = Literal["cam", "attention", "saliency"]
 View = Literal["main", "grid", "heads", "tokens", "flow", "matrix", "truncation", "lens", "compare"]
 Norm = Literal["all", "paper", "no-sink", "value"]
+Measure = Literal["image share", "entropy"]
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
 VIEWS: dict[View, str] = {
@@ -16,6 +17,7 @@ VIEWS: dict[View, str] = {
 }
 """Views in the order of their keys (1, 2, ...), and what they show."""
 NORMS: tuple[Norm, ...] = get_args(Norm)
+MEASURES: tuple[Measure, ...] = get_args(Measure)
 PALETTES = ("inferno", "viridis", "cividis")
 T = TypeVar("T")
 
@@ -39,6 +41,9 @@ class Look:
         cell: Image token under the inspecting cursor, an index among the image tokens; None while not inspecting.
         pinned: The other layer of the compare view; None for none yet.
         against: The other map of the compare view; None for the same.
+        measure: What the heads view shows of each head.
+        item: Token under the cursor of the tokens view, an index among what it shows; None for the first.
+        patches: Whether the lens view shows the image tokens in place of the answer's.
     """
 
     layer: int = 0
@@ -52,6 +57,9 @@ class Look:
     cell: int | None = None
     pinned: int | None = None
     against: Kind | None = None
+    measure: Measure = "image share"
+    item: int | None = None
+    patches: bool = False
 
     def at_layer(self, layer: int, layers: int) -> Look:
         """At a layer, or the nearest there is."""
@@ -80,6 +88,10 @@ class Look:
         """The next normalisation."""
         return replace(self, norm=_after(NORMS, self.norm))
 
+    def next_measure(self) -> Look:
+        """The other number of a head."""
+        return replace(self, measure=_after(MEASURES, self.measure))
+
     def next_opacity(self) -> Look:
         """The next opacity."""
         return replace(self, opacity=_after(OPACITIES, self.opacity))
@@ -96,12 +108,14 @@ class Limits:
     Attributes:
         layers, tokens, heads: Of the decoder, the answer, a layer.
         cells: Image tokens.
+        items: Tokens in all.
     """
 
     layers: int
     tokens: int
     heads: int
     cells: int
+    items: int = 0
 
 
 def look_from_plain(plain: object, limits: Limits) -> Look:
@@ -115,6 +129,8 @@ def look_from_plain(plain: object, limits: Limits) -> Look:
         "opacity": OPACITIES,
         "palette": PALETTES,
         "against": (None, *KINDS),
+        "measure": MEASURES,
+        "patches": (False, True),
     }
     kept: dict[str, Any] = {}
     for name, allowed in choices.items():
@@ -132,6 +148,7 @@ def look_from_plain(plain: object, limits: Limits) -> Look:
         head=index("head", limits.heads),
         cell=index("cell", limits.cells),
         pinned=index("pinned", limits.layers),
+        item=index("item", limits.items),
         **kept,
     )
 

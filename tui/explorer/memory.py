@@ -47,7 +47,10 @@ def run_key(run: Run) -> str:
 def recall(path: Path | None, run: Run) -> Look:
     """The look the run was left with, or the default one."""
     views = _read(path) if path is not None else {}
-    limits = Limits(run.model.layers, len(run.answer.tokens), run.model.heads, len(run.tokens.image_positions))
+    tokens = run.tokens
+    limits = Limits(
+        run.model.layers, len(run.answer.tokens), run.model.heads, len(tokens.image_positions), len(tokens.ids)
+    )
     return look_from_plain(views.get(run_key(run)), limits)
 
 

@@ -31,6 +31,14 @@ class ViewPanel(Panel):
         """The look after moving down by `rows` (up if negative)."""
         return look
 
+    def turn(self, look: Look, facts: Facts) -> Look:
+        """The look after turning to the other side of the view, where it has one."""
+        return look
+
+    def strongest(self, look: Look, facts: Facts) -> Look:
+        """The look after going to the strongest there is, or from there to the next."""
+        return look
+
     def zoom(self, look: Look, facts: Facts) -> Look:
         """The look after opening what is chosen."""
         return look
