@@ -20,6 +20,7 @@ from .grids import LAYOUTS, Seen, as_told
 from .images import decode_image
 from .loaded import Loaded
 from .prompts import has_bos, prompt_text
+from .queries import find_projections
 from .results import Answer, Prepared, Span, Tokens
 from .spans import find_groups, find_spans
 from .spec import RunSpec
@@ -95,7 +96,7 @@ def prepare(loaded: Loaded, spec: RunSpec, answer: Answer | None = None) -> Inpu
     ids = model_inputs["input_ids"][0].cpu().numpy().astype(np.int64)
     user_start = _common_length(_tokenise(loaded, before_user), ids) if spec.grouping == "roles" else 0
     groups = find_groups(len(ids), image_positions, start, spec.grouping, user_start)
-    tokens = Tokens(ids, _pieces(loaded, ids), groups, spans, start)
+    tokens = Tokens(ids, _pieces(loaded, ids), groups, spans, start, find_projections(loaded, prompt, spans, sizes))
     return Inputs(
         Prepared(loaded.info, tokens, answer, sizes),
         model_inputs,

@@ -15,6 +15,7 @@ Two readings:
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,7 +31,10 @@ from transformers import PreTrainedModel
 from flowtui.errors import UnsupportedModelError
 
 from .loaded import Loaded
+from .results import Projection, Span
 from .spans import resized
+
+log = logging.getLogger(__name__)
 
 Reading = Literal["last", "rollout"]
 
@@ -67,6 +71,29 @@ class QueryMap:
         return np.tensordot(values, self.weights, 1)
 
 
+def find_projections(
+    loaded: Loaded, model_inputs: Mapping[str, Tensor], spans: Sequence[Span], image_sizes: Sequence[tuple[int, int]]
+) -> tuple[Projection | None, ...]:
+    """Where each span's tokens look, by the last cross-attention; empty where the model has no Q-Former to tell.
+
+    Args:
+        loaded: The model.
+        model_inputs: Of the prompt.
+        spans: Of the prompt; only a model with one image per prompt has a Q-Former.
+        image_sizes: (width, height) of the original images.
+    """
+    if len(spans) != 1 or spans[0].rows or _qformer(loaded) is None:
+        return ()
+    try:
+        found = query_map(loaded, model_inputs, image_sizes[0])
+    except UnsupportedModelError as error:
+        # A model whose Q-Former does not tell has everything but maps.
+        log.warning("%s", error.message)
+        return ()
+    queries, rows, cols = found.weights.shape
+    return (Projection(found.weights.reshape(queries, -1), rows, cols, found.box_px),)
+
+
 def query_map(
     loaded: Loaded, model_inputs: Mapping[str, Tensor], image_px: tuple[int, int], reading: Reading = "last"
 ) -> QueryMap:
@@ -83,7 +110,9 @@ def query_map(
     """
     steps = read_steps(loaded, model_inputs)
     weights = last(steps) if reading == "last" else rollout(steps)
-    pixels, patch = model_inputs["pixel_values"], int(loaded.model.config.vision_config.patch_size)
+    pixels, patch = model_inputs["pixel_values"], getattr(loaded.model.config.vision_config, "patch_size", None)
+    if not isinstance(patch, int):
+        raise UnsupportedModelError(f"The {loaded.info.family} model's vision tower has no patches of one size.")
     rows, cols = pixels.shape[-2] // patch, pixels.shape[-1] // patch
     if weights.shape[1] != 1 + rows * cols:
         raise UnsupportedModelError(
@@ -121,6 +150,8 @@ def read_steps(loaded: Loaded, model_inputs: Mapping[str, Tensor]) -> list[Step]
         UnsupportedModelError: The model has no Q-Former that gives its weights.
     """
     qformer = _qformer(loaded)
+    if qformer is None:
+        raise UnsupportedModelError(f"The {loaded.info.family} model has no Q-Former.")
     steps: list[Step] = []
 
     def look(_: nn.Module, __: object, kwargs: dict[str, Any], output: Any) -> None:
@@ -147,11 +178,11 @@ def read_steps(loaded: Loaded, model_inputs: Mapping[str, Tensor]) -> list[Step]
     return steps
 
 
-def _qformer(loaded: Loaded) -> PreTrainedModel:
+def _qformer(loaded: Loaded) -> PreTrainedModel | None:
     for name, module in loaded.model.named_modules():
         if name.rpartition(".")[2] == "qformer" and isinstance(module, PreTrainedModel):
             return module
-    raise UnsupportedModelError(f"The {loaded.info.family} model has no Q-Former.")
+    return None
 
 
 @contextmanager

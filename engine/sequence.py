@@ -8,11 +8,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from flowtui.cache.tensors import pack, unpack
 from flowtui.errors import UsageError
 
 GROUPS = ("system", "image", "user", "answer")
+MAX_CELLS = 1 << 16
+"""Of a projection's grid: a file that claims more would only fill the memory."""
+ROUNDING = 1e-3
+"""What the weights of one query, each rounded to float32, may sum to beyond 1."""
 
 Array = NDArray[Any]
+Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +41,40 @@ class Span:
     rows: int
     cols: int
     row_stride: int
-    box_px: tuple[float, float, float, float]
+    box_px: Box
 
     def positions(self) -> NDArray[np.int64]:
         """Token positions of the grid's cells: [rows cols] int64."""
         return self.start + np.arange(self.rows)[:, None] * self.row_stride + np.arange(self.cols)[None, :]
+
+
+@dataclass(frozen=True, slots=True)
+class Projection:
+    """Where the tokens of a span without a grid look: query tokens, which read the whole image through a Q-Former.
+
+    Attributes:
+        weights: [query rows*cols] float32, >= 0, at most 1 in sum for each query: the part of it that is each cell's.
+        rows: Rows of the grid of patches that the Q-Former reads.
+        cols: Its columns.
+        box_px: The rectangle it covers in the original image: (left, top, right, bottom) pixels.
+    """
+
+    weights: NDArray[np.float32]
+    rows: int
+    cols: int
+    box_px: Box
+
+    def __post_init__(self) -> None:
+        if min(self.rows, self.cols) < 1 or self.rows * self.cols > MAX_CELLS:
+            raise UsageError(f"A projection's grid of {self.rows} x {self.cols} cells is malformed.")
+        if self.weights.dtype != np.float32 or self.weights.shape[1:] != (self.rows * self.cols,):
+            raise UsageError(f"A projection's weights do not fit its {self.rows} x {self.cols} cells.")
+        if not np.isfinite(self.weights).all() or (self.weights < 0).any():
+            raise UsageError("A projection holds a weight that is none.")
+        if (self.weights.sum(1, dtype=np.float64) > 1 + ROUNDING).any():
+            raise UsageError("A projection gives more of a token to the image than there is.")
+        if len(self.box_px) != 4 or not np.isfinite(self.box_px).all():
+            raise UsageError("A projection's rectangle is malformed.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +87,7 @@ class Tokens:
         group: [N] uint8, index into `GROUPS`.
         spans: Grids of the image tokens.
         answer_start: Position of the first answer token; everything before is the prompt.
+        projections: For each span, where its tokens look if they are query tokens; or empty: there are none.
     """
 
     ids: NDArray[np.int64]
@@ -59,6 +95,7 @@ class Tokens:
     group: NDArray[np.uint8]
     spans: tuple[Span, ...]
     answer_start: int
+    projections: tuple[Projection | None, ...] = ()
 
     def __post_init__(self) -> None:
         n = len(self.ids)
@@ -73,17 +110,41 @@ class Tokens:
                 raise UsageError(f"The image span {span.start}:{span.end} does not fit the {n} tokens.")
             if (self.group[span.positions()] != GROUPS.index("image")).any():
                 raise UsageError(f"The image span {span.start}:{span.end} holds a token that is none of the image's.")
+        if self.projections and len(self.projections) != len(self.spans):
+            raise UsageError("Projections and image spans differ in number.")
+        for span, projection in zip(self.spans, self.projections, strict=False):
+            if projection is None:
+                continue
+            image = self.group[span.start : span.end] == GROUPS.index("image")
+            if span.rows or not image.all() or len(projection.weights) != len(image):
+                raise UsageError(f"A projection does not fit the image span {span.start}:{span.end}.")
 
     @property
     def image_positions(self) -> NDArray[np.int64]:
         """Positions of the image tokens, in order: [n] int64."""
         return np.flatnonzero(self.group == GROUPS.index("image"))
 
+    def projection_of(self, span: Span) -> Projection | None:
+        """Where a span's tokens look if they are query tokens, else None."""
+        return self.projections[self.spans.index(span)] if self.projections else None
+
+    def grid_of(self, span: Span) -> tuple[int, int, Box] | None:
+        """(rows, cols, box_px) of a span's map over the image, its own or projected; None where there is none."""
+        found = self.projection_of(span) or span
+        return (found.rows, found.cols, found.box_px) if found.rows and found.cols else None
+
     def on_grid(self, values: Array, span: Span) -> Array:
-        """Takes values over image tokens [... n] to a span's grid [... rows cols]."""
+        """Takes values over image tokens [... n] to a span's grid [... rows cols].
+
+        Query tokens' values are shared out by their weights: a cell gets the part of each value that is its own.
+        """
         index = np.full(len(self.ids), -1, dtype=np.int64)
         index[self.image_positions] = np.arange(len(self.image_positions))
-        return np.asarray(values[..., index[span.positions()]])
+        projection = self.projection_of(span)
+        if projection is None:
+            return np.asarray(values[..., index[span.positions()]])
+        shared = values[..., index[span.start : span.end]] @ projection.weights
+        return np.asarray(shared.reshape(*values.shape[:-1], projection.rows, projection.cols))
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,14 +167,17 @@ class Answer:
 
 
 def tokens_to_plain(tokens: Tokens) -> dict[str, Any]:
-    """Tokens as plain data."""
-    return {
+    """Tokens as plain data; the projections only where there are any."""
+    plain = {
         "ids": tokens.ids.tolist(),
         "text": list(tokens.text),
         "group": tokens.group.tolist(),
         "spans": [asdict(s) | {"box_px": list(s.box_px)} for s in tokens.spans],
         "answer_start": tokens.answer_start,
     }
+    if tokens.projections:
+        plain["projections"] = [None if p is None else _projection_to_plain(p) for p in tokens.projections]
+    return plain
 
 
 def tokens_from_plain(plain: dict[str, Any]) -> Tokens:
@@ -127,13 +191,32 @@ def tokens_from_plain(plain: dict[str, Any]) -> Tokens:
     if group.size and group.max() >= len(GROUPS):
         raise ValueError("a token belongs to no known group")
     texts = tuple(as_text(t) for t in plain["text"])
+    projections = plain.get("projections", [])
     return Tokens(
         np.array([as_whole(i) for i in plain["ids"]], dtype=np.int64),
         texts,
         group,
         spans,
         as_whole(plain["answer_start"]),
+        tuple(None if p is None else _projection_from_plain(p) for p in projections),
     )
+
+
+def _projection_to_plain(projection: Projection) -> dict[str, Any]:
+    return {
+        "weights": pack({"weights": projection.weights}, {}),
+        "rows": projection.rows,
+        "cols": projection.cols,
+        "box_px": list(projection.box_px),
+    }
+
+
+def _projection_from_plain(plain: dict[str, Any]) -> Projection:
+    arrays, _ = unpack(plain["weights"])
+    if plain.keys() != {"weights", "rows", "cols", "box_px"} or arrays.keys() != {"weights"}:
+        raise ValueError("a projection is malformed")
+    left, top, right, bottom = (float(v) for v in plain["box_px"])
+    return Projection(arrays["weights"], as_whole(plain["rows"]), as_whole(plain["cols"]), (left, top, right, bottom))
 
 
 def answer_to_plain(answer: Answer) -> dict[str, Any]:

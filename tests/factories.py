@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import numpy as np
 from PIL import Image
 
-from flowtui.engine.results import GROUPS, Analysis, Answer, LayerResult, ModelInfo, Run, Span, Tokens
+from flowtui.engine.results import GROUPS, Analysis, Answer, LayerResult, ModelInfo, Projection, Run, Span, Tokens
 from flowtui.engine.shapes import EDGES, MAPS
 from flowtui.engine.spec import (
     AttentionParameters,
@@ -117,6 +118,16 @@ def random_run(
     for name, (parameters, by_layer) in made.items():
         run = run.with_analysis(Analysis(name, parameters, by_layer, 0.1))
     return run
+
+
+def projected_run(queries: int = 5, grid: tuple[int, int] = (3, 4), layers: int = 4) -> Run:
+    """A random run whose image tokens are query tokens that look at a grid of patches."""
+    run = random_run(layers=layers, grid=(1, queries), cliff=2)
+    (span,) = run.tokens.spans
+    weights = np.random.default_rng(5).dirichlet(np.ones(grid[0] * grid[1] + 1), queries)[:, 1:].astype(np.float32)
+    projection = Projection(weights, *grid, (0.0, 0.0, 96.0, 96.0))
+    spans = (replace(span, rows=0, cols=0, row_stride=0),)
+    return replace(run, tokens=replace(run.tokens, spans=spans, projections=(projection,)))
 
 
 def _knockout(layers: int, t: int, seed: int) -> tuple[dict[str, object], dict[int, LayerResult]]:

@@ -111,10 +111,14 @@ def find_cells(tokens: Tokens, mask: Mask) -> list[Cells]:
     np.cumsum(sums[1:, 1:], axis=1, out=sums[1:, 1:])
     found = []
     for span in tokens.spans:
-        left, top, right, bottom = np.clip(span.box_px, -FAR_PX, FAR_PX)
-        if span.image != mask.image or not span.rows or not span.cols or not (right > left and bottom > top):
+        grid = tokens.grid_of(span)
+        if span.image != mask.image or grid is None:
             continue
-        ys, xs = _edges(top, bottom, span.rows, height), _edges(left, right, span.cols, width)
+        down, across, box_px = grid
+        left, top, right, bottom = np.clip(box_px, -FAR_PX, FAR_PX)
+        if not (right > left and bottom > top):
+            continue
+        ys, xs = _edges(top, bottom, down, height), _edges(left, right, across, width)
         corners = _between(_between(sums, ys).T, xs).T
         covered = np.diff(np.diff(corners, axis=0), axis=1)
         area = np.outer(np.diff(ys), np.diff(xs))

@@ -40,11 +40,14 @@ def cell_field(tokens: Tokens, values: NDArray[Any], image: int, size_px: tuple[
     width, height = size_px
     field = np.full((height, width), np.nan, dtype=np.float32)
     for span in tokens.spans:
-        left, top, right, bottom = span.box_px
-        if span.image != image or not span.rows or not span.cols or not (right > left and bottom > top):
+        found = tokens.grid_of(span)
+        if span.image != image or found is None:
             continue
-        ys, rows = _cells(top, bottom, span.rows, height)
-        xs, cols = _cells(left, right, span.cols, width)
+        down, across, (left, top, right, bottom) = found
+        if not (right > left and bottom > top):
+            continue
+        ys, rows = _cells(top, bottom, down, height)
+        xs, cols = _cells(left, right, across, width)
         field[np.ix_(ys, xs)] = tokens.on_grid(values, span)[np.ix_(rows, cols)]
     return field
 

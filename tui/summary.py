@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from flowtui.engine.place import resolve_model
-from flowtui.engine.results import GROUPS, Run
+from flowtui.engine.results import GROUPS, Projection, Run
 from flowtui.errors import ModelError, UsageError
 
 from .content import attention, cam, faithfulness, knockout, saliency, truncation
@@ -31,8 +31,8 @@ def summarise(run: Run, layer: int | None = None, mask: Mask | None = None) -> S
     Args:
         run: The run.
         layer: Reduce the lists over layers (and over K) to this one, and add what one layer has beyond them: every
-            head's and every answer token's shares, the heat map, each answer token's loss at a knockout, and the
-            curves of deletion and insertion.
+            head's and every answer token's shares, the heat map, each answer token's loss at a knockout, the
+            curves of deletion and insertion, and the weights of projections.
         mask: Also judge the maps by it: `mask`, and `pointing` and `mass_in_box` of each map.
 
     Returns:
@@ -40,7 +40,8 @@ def summarise(run: Run, layer: int | None = None, mask: Mask | None = None) -> S
         tokens; `cam.peak` is the hottest cell of the map of all answer tokens together, in the grid of
         `tokens.spans[cam.peak_span[layer]]`; `truncation.logprob` is summed over the answer and `truncation.kl` its
         mean per answer token, in nats; `knockout` holds changes against the untouched model, negative for a loss;
-        `faithfulness` holds areas under curves over the fraction of image tokens, 0 to 1.
+        `faithfulness` holds areas under curves over the fraction of image tokens, 0 to 1. `tokens.projections` is
+        empty, or for each span null or the grid that its query tokens come to through the Q-Former.
 
     Raises:
         UsageError: The run's model has no such layer.
@@ -60,6 +61,7 @@ def summarise(run: Run, layer: int | None = None, mask: Mask | None = None) -> S
             "text": list(run.tokens.text),
             "group": [GROUPS[g] for g in run.tokens.group],
             "spans": [asdict(span) | {"box_px": list(span.box_px)} for span in run.tokens.spans],
+            "projections": [_projection(p, layer is not None) for p in run.tokens.projections],
         },
         "groups": {name: _range(run, i) for i, name in enumerate(GROUPS)},
         "answer": {"text": run.answer.text, "tokens": list(run.answer.tokens), "ids": list(run.answer.ids)},
@@ -79,6 +81,15 @@ def summarise(run: Run, layer: int | None = None, mask: Mask | None = None) -> S
         for name, judged in judge_run(run, mask, layer).items():
             content[name] = (content[name] or {}) | judged
     return content if layer is None else {"layer": layer, **content}
+
+
+def _projection(projection: Projection | None, whole: bool) -> Summary | None:
+    """How query tokens come to a grid; the weights, [query row col], only as part of the `whole`."""
+    if projection is None:
+        return None
+    rows, cols = projection.rows, projection.cols
+    made: Summary = {"through": "Q-Former", "rows": rows, "cols": cols, "box_px": list(projection.box_px)}
+    return made | {"weights": projection.weights.reshape(-1, rows, cols).tolist()} if whole else made
 
 
 def _model_dir(run: Run) -> str | None:

@@ -15,7 +15,7 @@ from .options import Engine, Json, show_size
 from .output import write
 
 if TYPE_CHECKING:
-    from flowtui.engine.results import ModelInfo
+    from flowtui.engine.results import ModelInfo, Prepared
 
     from .progress import Reporter
 
@@ -69,7 +69,7 @@ def models(
 
     with Reporter() as reporter:
         report = asyncio.run(_check(check, reporter, engine, device, dtype, revision, trust_remote_code))
-    write(to_json(report) if json else _report(report))
+    write(to_json(report) if json else show_report(report))
 
 
 def estimate(info: ModelInfo, tokens: int) -> dict[str, int | None]:
@@ -118,7 +118,7 @@ async def _check(
 
     name = full_name(model) if engine == "local" else model
     async with await EngineClient.start(engine) as client:
-        info = await client.load(
+        await client.load(
             name,
             revision=revision,
             dtype=dtype,
@@ -129,12 +129,19 @@ async def _check(
         spec = RunSpec(name, (_plain_picture(),), "What is in the image?", max_new_tokens=1)
         prepared = await client.prepare(spec, reporter.progress)
         seconds = {stage: client.seconds.get(stage) for stage in ("load", "prepare")}
+    return describe(prepared, seconds)
+
+
+def describe(prepared: Prepared, seconds: dict[str, float | None]) -> dict[str, Any]:
+    """What `--check` tells, as plain data."""
+    tokens = prepared.tokens
     return {
-        **asdict(info),
-        "image_tokens": len(prepared.tokens.image_positions),
-        "grids": [[span.rows, span.cols] for span in prepared.tokens.spans],
+        **asdict(prepared.model),
+        "image_tokens": len(tokens.image_positions),
+        "grids": [list((tokens.grid_of(span) or (0, 0))[:2]) for span in tokens.spans],
+        "through": "Q-Former" if any(tokens.projections) else None,
         "seconds": seconds,
-        "memory": estimate(info, len(prepared.tokens.ids)),
+        "memory": estimate(prepared.model, len(tokens.ids)),
     }
 
 
@@ -148,12 +155,14 @@ def _plain_picture() -> bytes:
     return out.getvalue()
 
 
-def _report(report: dict[str, Any]) -> str:
+def show_report(report: dict[str, Any]) -> str:
+    """The same as a person reads it."""
     from flowtui.tui.text import visible
 
     memory, seconds = report["memory"], report["seconds"]
     weights = "an unknown size" if memory["weights_bytes"] is None else show_size(memory["weights_bytes"])
     grids = ", ".join(f"{rows} x {cols}" if rows else "no grid" for rows, cols in report["grids"])
+    grids += f" through the {report['through']}" if report["through"] else ""
     lines = (
         ("model", f"{report['name']} ({report['family']})"),
         ("directory", report["directory"] or "-"),

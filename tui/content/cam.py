@@ -16,11 +16,11 @@ def content(run: Run, layer: int | None) -> Summary | None:
     if analysis is None:
         return None
     peaks = each(analysis, layers_of(run, "cam", layer), lambda result: peak_cell(run, result.arrays["heat"][0]))
-    first = next((span for span in run.tokens.spans if span.rows and span.cols), None)
+    first = next((grid for span in run.tokens.spans if (grid := run.tokens.grid_of(span))), None)
     made: Summary = {
         "variant": analysis.parameters.get("variant", "paper"),
         "site": analysis.parameters.get("site", "post_attention"),
-        "grid": None if first is None else [first.rows, first.cols],
+        "grid": None if first is None else [first[0], first[1]],
         "peak": [None if p is None else [p[1], p[2]] for p in peaks],
         "peak_span": [None if p is None else p[0] for p in peaks],
     }

@@ -26,7 +26,7 @@ MAP_OF: dict[str, Callable[[LayerResult], NDArray[Any] | None]] = {
 
 def grid_heat(run: Run, heat: NDArray[Any]) -> list[NDArray[Any] | None]:
     """One map over image tokens [n] on the grid of each span, [rows cols]; None where a span has no grid."""
-    return [run.tokens.on_grid(heat, span) if span.rows and span.cols else None for span in run.tokens.spans]
+    return [run.tokens.on_grid(heat, span) if run.tokens.grid_of(span) else None for span in run.tokens.spans]
 
 
 def peak_cell(run: Run, heat: NDArray[Any]) -> tuple[int, int, int] | None:

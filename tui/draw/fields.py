@@ -80,7 +80,7 @@ def heat_field(canvas: Canvas, tokens: Tokens, values: NDArray[np.floating]) -> 
     total = np.zeros((height, width), dtype=np.float32)
     count = np.zeros((height, width), dtype=np.float32)
     for span in tokens.spans:
-        place = _place(canvas, span)
+        place = _place(canvas, tokens, span)
         if place is None:
             continue
         left, top, wide, high = place
@@ -91,13 +91,14 @@ def heat_field(canvas: Canvas, tokens: Tokens, values: NDArray[np.floating]) -> 
     return np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0)
 
 
-def _place(canvas: Canvas, span: Span) -> tuple[int, int, int, int] | None:
+def _place(canvas: Canvas, tokens: Tokens, span: Span) -> tuple[int, int, int, int] | None:
     """A span's rectangle on the canvas, at least a pixel large and inside; None without a grid."""
-    if not span.rows or not span.cols or not 0 <= span.image < len(canvas.rects):
+    found = tokens.grid_of(span)
+    if found is None or not 0 <= span.image < len(canvas.rects):
         return None
     left, top, wide, high = canvas.rects[span.image]
     width_px, height_px = canvas.sizes[span.image]
-    box = np.nan_to_num(np.asarray(span.box_px, dtype=np.float64), posinf=0, neginf=0)
+    box = np.nan_to_num(np.asarray(found[2], dtype=np.float64), posinf=0, neginf=0)
     unit = np.clip(box / (width_px, height_px, width_px, height_px), 0, 1)
     x0, x1 = (left + min(round(float(v) * wide), wide) for v in (unit[0], unit[2]))
     y0, y1 = (top + min(round(float(v) * high), high) for v in (unit[1], unit[3]))

@@ -181,6 +181,11 @@ class Facts:
             return f"No {ANALYSIS_NAMES[analysis]} yet."
         return f"{ANALYSIS_NAMES[analysis]}: {missing} of {all_of} {unit} missing."
 
+    @property
+    def through(self) -> tuple[str, ...]:
+        """Ways to say what stands between the image tokens and the image, the longest first; "" where nothing does."""
+        return (" through the Q-Former", ", Q-Former") if any(self.run.tokens.projections) else ("",)
+
     @cached_property
     def missing(self) -> tuple[str, ...]:
         """Names of the analyses that are not complete."""
@@ -228,7 +233,7 @@ class Facts:
         return self._heat(values, result, "%" if kind == "attention" else "{:.3g}", note)
 
     def _heat(self, values: NDArray[np.floating], source: object, unit: str, note: str) -> Heat | Gap:
-        if not any(span.rows and span.cols for span in self.run.tokens.spans):
+        if not any(self.run.tokens.grid_of(span) for span in self.run.tokens.spans):
             return Gap("The image tokens of this model have no grid, so there is no map over the image.")
         peak = peak_cell(self.run, values)
         if peak is None:

@@ -85,8 +85,9 @@ class GridPanel(ViewPanel):
         """Heading and tiles."""
         facts, look, ink = frame.facts, frame.look, frame.ink
         which = "all tokens" if look.token is None else f"token {look.token}"
-        note = "each map scaled to its own maximum"
-        made = [heading(ink, width, f"{KIND_NAMES[look.kind]}, every layer", which, (note, "each to its own maximum"))]
+        says = ("each map scaled to its own maximum", "each to its own maximum")
+        notes = [note + through for through in facts.through for note in says]
+        made = [heading(ink, width, f"{KIND_NAMES[look.kind]}, every layer", which, notes)]
         tiles = self._tiles()
         first = tiles.page(look.layer)
         for row in range(tiles.shown):

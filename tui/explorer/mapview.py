@@ -24,7 +24,8 @@ class MapPanel(Panel):
         heat = facts.heat(look.kind, look.layer, look.token)
         note = heat.note or frame.painter.problem
         notes = note_lines(ink, width, note, ink.warn, max(2, height // 2 - 1))
-        which = ("all tokens", "all") if look.token is None else (f"token {look.token}",)
+        names = ("all tokens", "all") if look.token is None else (f"token {look.token}",)
+        which = [name + through for through in facts.through for name in names]
         title = heading(ink, width, KIND_NAMES[look.kind], f"layer {look.layer}/{facts.layers - 1}", which)
         legend_rows = 0 if isinstance(heat, Heat) and not heat.peak else 1
         room = max(1, height - 1 - legend_rows - len(notes))
