@@ -7,7 +7,7 @@ import pytest
 
 from flowtui.engine.spec import ANALYSES
 from flowtui.errors import UsageError
-from flowtui.tui.cli.options import Analyses, read_analyses, read_layers, read_settings, read_size, show_size
+from flowtui.tui.cli.options import Analyses, read_analyses, read_box, read_layers, read_settings, read_size, show_size
 
 
 @pytest.mark.parametrize(
@@ -69,6 +69,17 @@ def test_settings_have_their_parameters_types() -> None:
 def test_settings_that_cannot_be_meant_are_refused(item: str) -> None:
     with pytest.raises(UsageError):
         read_settings([item])
+
+
+@pytest.mark.parametrize("text", ["8,16,40,48", " 8, 16 ,40,48 "])
+def test_boxes(text: str) -> None:
+    assert read_box(text) == (8, 16, 40, 48)
+
+
+@pytest.mark.parametrize("text", ["", "1,2,3", "1,2,3,4,5", "1,2,3,x", "-1,2,3,4", "1.5,2,3,4", "1 2 3 4", "٣,2,3,4"])
+def test_what_is_no_box_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="not a box"):
+        read_box(text)
 
 
 @pytest.mark.parametrize(
