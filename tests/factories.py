@@ -15,11 +15,13 @@ from flowtui.engine.spec import (
     CamParameters,
     FaithfulnessParameters,
     KnockoutParameters,
+    LensParameters,
     RunSpec,
     SaliencyParameters,
     TruncationParameters,
     parameters_to_plain,
 )
+from flowtui.engine.token_texts import write_texts
 
 
 def png(width: int = 96, height: int = 96, seed: int = 0) -> bytes:
@@ -37,7 +39,7 @@ def random_run(
     answer: tuple[str, ...] = ("a", "red", "circle"),
     cliff: int | None = 7,
     seed: int = 0,
-    analyses: tuple[str, ...] = ("attention", "cam", "saliency", "truncation", "knockout", "faithfulness"),
+    analyses: tuple[str, ...] = ("attention", "cam", "saliency", "truncation", "lens", "knockout", "faithfulness"),
 ) -> Run:
     """A run whose numbers are random but obey every rule; greedy answers agree from `cliff` on (None: never)."""
     rng = np.random.default_rng(seed)
@@ -113,6 +115,8 @@ def random_run(
         made["knockout"] = _knockout(layers, t, seed)
     if "saliency" in analyses:
         made["saliency"] = _saliency(layers, t, image, seed)
+    if "lens" in analyses:
+        made["lens"] = _lens(layers, run, seed)
     if "faithfulness" in analyses:
         made["faithfulness"] = _faithfulness(layers, seed)
     for name, (parameters, by_layer) in made.items():
@@ -152,6 +156,32 @@ def _saliency(layers: int, t: int, image: int, seed: int) -> tuple[dict[str, obj
         flow[: GROUPS.index("answer")] *= np.float32(layer < layers - 1)
         results[layer] = LayerResult("saliency", layer, {"flow": flow, "image_rows": rows})
     return parameters_to_plain(SaliencyParameters()), results
+
+
+def _lens(layers: int, run: Run, seed: int) -> tuple[dict[str, object], dict[int, LayerResult]]:
+    """Tokens of the run itself stand for a vocabulary; the answer is found from the middle layer on."""
+    rng = np.random.default_rng((seed, 4))
+    vocabulary = [i for i, text in enumerate(run.tokens.text) if text != "<image>"]
+    t, n, top = len(run.answer.ids), len(run.tokens.image_positions), LensParameters().top
+    results = {}
+    for layer in range(layers):
+        found = layer >= layers // 2
+        ids = np.array([rng.permutation(vocabulary)[:top] for _ in range(t)], np.int32).reshape(t, top)
+        for row, answer in zip(ids, run.answer.ids, strict=True):
+            row[:] = [answer, *[i for i in row if i != answer], vocabulary[0]][:top] if found else row
+        probs = -np.sort(-rng.dirichlet(np.ones(top + 1), t)[:, :top], axis=1).astype(np.float32)
+        image_ids = rng.choice(vocabulary[:12], n).astype(np.int32)
+        texts = {int(i): run.tokens.text[i] for i in (*ids.flat, *image_ids)}
+        arrays = {
+            "ids": ids,
+            "probs": probs,
+            "rank": np.full(t, 0 if found else top + layer, np.int32),
+            "prob": probs[:, 0] if found else probs[:, -1] / 2,
+            "image_ids": image_ids,
+            "image_probs": rng.uniform(0.01, 1, n).astype(np.float32),
+        }
+        results[layer] = LayerResult("lens", layer, arrays, write_texts(texts))
+    return parameters_to_plain(LensParameters()), results
 
 
 def _faithfulness(layers: int, seed: int) -> tuple[dict[str, object], dict[int, LayerResult]]:

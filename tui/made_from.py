@@ -6,6 +6,7 @@ MADE_FROM = {
     "saliency": "saliency",
     "flow": "attention",
     "truncation": "truncation",
+    "lens": "lens",
     "knockout": "knockout",
     "faithfulness": "faithfulness",
 }

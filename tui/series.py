@@ -14,9 +14,13 @@ from flowtui.engine.results import GROUPS, Run
 
 from .charts import Chart, to_image, to_svg
 from .content.faithfulness import CURVES, curves
+from .content.lens import every_image_token
 from .summary import Summary, summarise
 from .table import cliff_sentence, to_json
 from .text import visible
+
+MAX_TOKENS = 8
+"""Answer tokens that a chart has lines for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +45,8 @@ def series_files(run: Run, name: str, format: str) -> Iterable[tuple[str, bytes]
     series, content = SERIES[name], summarise(run)
     if name == "faithfulness":
         content["curves"] = curves(run)
+    if name == "lens" and format == "json":
+        content["lens"] = content["lens"] | {"image_tokens": every_image_token(run)}
     if format == "json":
         yield f"{series.stem}.json", to_json(series.json(content)).encode()
     elif format == "csv":
@@ -96,6 +102,27 @@ def _truncation_csv(content: Summary) -> tuple[Sequence[str], Iterable[Sequence[
     names = ("k", "logprob", "kl", "same_answer", "text")
     curve = {**content["truncation"], "text": [t and visible(t) for t in content["truncation"]["text"]]}
     return names, zip(*(curve[name] for name in names), strict=True)
+
+
+def _lens_charts(content: Summary) -> dict[str, Chart]:
+    lens, names = content["lens"], content["answer"]["tokens"]
+    of_tokens = {
+        f"{t} {name.strip()}": [None if p is None else p[t] for p in lens["prob"]]
+        for t, name in enumerate(names[:MAX_TOKENS])
+    }
+    return {"lens": Chart("Logit lens: probability of the answer's tokens", "layer", "probability", of_tokens)}
+
+
+def _lens_csv(content: Summary) -> tuple[Sequence[str], Iterable[Sequence[Any]]]:
+    lens, names = content["lens"], content["answer"]["tokens"]
+    rows = [
+        (layer, t, visible(name), lens["rank"][layer][t], lens["prob"][layer][t], k, visible(text), prob)
+        for layer, top in enumerate(lens["top"])
+        if top is not None
+        for t, name in enumerate(names)
+        for k, (text, prob) in enumerate(top[t])
+    ]
+    return ("layer", "token", "answer", "rank", "prob", "place", "guess", "guess_prob"), rows
 
 
 def _knockout_charts(content: Summary) -> dict[str, Chart]:
@@ -156,6 +183,7 @@ SERIES: dict[str, Series] = {
         _truncation_charts,
         "truncation",
     ),
+    "lens": Series(lambda content: content["lens"], _lens_csv, _lens_charts, "lens"),
     "knockout": Series(lambda content: content["knockout"], _knockout_csv, _knockout_charts, "knockout"),
     "faithfulness": Series(
         lambda content: {**content["faithfulness"], "curves": content["curves"]},

@@ -15,7 +15,7 @@ from flowtui.engine.place import resolve_model
 from flowtui.engine.results import GROUPS, Projection, Run
 from flowtui.errors import ModelError, UsageError
 
-from .content import attention, cam, faithfulness, knockout, saliency, truncation
+from .content import attention, cam, faithfulness, knockout, lens, saliency, truncation
 from .content.attention import mean_share
 from .content.grids import grid_heat, peak_cell
 from .content.parts import Summary
@@ -40,6 +40,7 @@ def summarise(run: Run, layer: int | None = None, mask: Mask | None = None) -> S
         tokens; `cam.peak` is the hottest cell of the map of all answer tokens together, in the grid of
         `tokens.spans[cam.peak_span[layer]]`; `truncation.logprob` is summed over the answer and `truncation.kl` its
         mean per answer token, in nats; `knockout` holds changes against the untouched model, negative for a loss;
+        `lens.top` holds [text, probability] of the likeliest tokens, by layer and answer token;
         `faithfulness` holds areas under curves over the fraction of image tokens, 0 to 1. `tokens.projections` is
         empty, or for each span null or the grid that its query tokens come to through the Q-Former.
 
@@ -72,7 +73,7 @@ def summarise(run: Run, layer: int | None = None, mask: Mask | None = None) -> S
         "cliff": truncation.cliff(run),
         "knockout": knockout.content(run, layer),
         "faithfulness": faithfulness.content(run, layer),
-        "lens": None,
+        "lens": lens.content(run, layer),
         "timings_s": dict(run.timings_s),
     }
     if mask is not None:

@@ -11,12 +11,14 @@ from flowtui.engine.results import GROUPS
 from flowtui.engine.shapes import EDGES, MAPS
 from flowtui.engine.spec import ANALYSES
 
-from .blocks import further_blocks, token_blocks
+from .blocks import further_blocks, lens_answer, token_blocks
 from .summary import Summary
 from .text import visible
 
 SALIENCY = {name: f"saliency_{name.replace('->', '_')}" for name in ("image->answer", "system->answer", "user->answer")}
 """Flow -> its column."""
+LENS = ("lens_rank", "lens_prob", "lens_text")
+"""The logit lens' answer: its tokens' largest rank, their probabilities' geometric mean, and what it says instead."""
 KNOCKOUT = {edge: f"knockout_{edge.replace('->', '_')}" for edge in EDGES}
 """Edge -> its column: change of the answer's log-probability."""
 AREAS = {(name, area): f"{name}_{area}" for name in MAPS for area in ("deletion_auc", "insertion_auc")}
@@ -32,6 +34,7 @@ COLUMNS = (
     *SALIENCY.values(),
     "saliency_row",
     "saliency_col",
+    *LENS,
     *KNOCKOUT.values(),
     *AREAS.values(),
     "k_logprob",
@@ -63,6 +66,7 @@ def rows(summary: Summary) -> list[dict[str, Any]]:
             *(_at(peaks, i) or (None, None)),
             *(_at(saliency["flow"].get(name, []), i) for name in SALIENCY),
             *(_at(saliency["peak"], i) or (None, None)),
+            *lens_answer(summary["lens"], i),
             *(_at(edges.get(edge, {}).get("logprob", []), i) for edge in KNOCKOUT),
             *(_area(summary, name, area, i) for name, area in AREAS),
             *(None if at_k is None else curve[name][at_k] for name in ("logprob", "kl", "same_answer", "text")),

@@ -90,16 +90,16 @@ def test_no_line_is_wider_than_80_cells(layer: int | None) -> None:
 
 def test_one_layer_has_its_tokens_and_curves() -> None:
     summary = summarise(random_run(), 3)
-    assert [line.split()[0] for line in further_blocks(summary) if line.startswith(" ")] == ["3"] * 3
+    assert [line.split()[0] for line in further_blocks(summary) if line.startswith(" ")] == ["3"] * 4
     lines = token_blocks(summary)
     for i, token in enumerate(summary["answer"]["tokens"]):
-        (row,) = (line.split() for line in lines if line.split()[:1] == [token])
+        (row,) = (line.split() for line in lines[: lines.index("", 1)] if line.split()[:1] == [token])
         edges = summary["knockout"]["edges"]
         assert row[1:] == [f"{edge['answer_tokens'][i]:+.3f}" for edge in edges.values()]
     start = next(i for i, line in enumerate(lines) if line.split()[:1] == ["insertion"])
     assert lines[start].split()[1:] == ["cam", "attention", "saliency", "random"]
     maps, random = summary["faithfulness"]["maps"], summary["faithfulness"]["random"]
-    for i, line in enumerate(lines[start + 1 :]):
+    for i, line in enumerate(lines[start + 1 : lines.index("", start)]):
         values = [*(curves["insertion"][i] for curves in maps.values()), random["insertion"][i]]
         assert line.split() == [f"{v:.3f}" for v in (summary["faithfulness"]["fraction"][i], *values)]
     assert token_blocks(summarise(random_run())) == []
@@ -113,3 +113,32 @@ def test_the_untouched_model_has_no_block() -> None:
 def test_a_token_cannot_steer_the_terminal() -> None:
     run = random_run(answer=("\x1b[2J", "x\ny"))
     assert all(c.isprintable() for line in token_blocks(summarise(run, 1)) for c in line)
+
+
+def test_the_lens_says_what_the_model_would() -> None:
+    summary = summarise(random_run())
+    lens = summary["lens"]
+    for layer, row in enumerate(cells(block(summary, "lens"), 12)):
+        p = (lens["prob"][layer][0] * lens["prob"][layer][1] * lens["prob"][layer][2]) ** (1 / 3)
+        assert row[:2] == [str(max(lens["rank"][layer])), f"{p:.3f}"]
+        assert " ".join(row[2:]) == " ".join(lens["top"][layer][t][0][0] for t in range(3))
+    assert " ".join(cells(block(summary, "lens"), 12)[11][2:]) == "a red circle"
+
+
+def test_one_layer_lists_guesses_and_counts_the_image_tokens() -> None:
+    summary = summarise(random_run(), 4)
+    lines = token_blocks(summary)
+    start = next(i for i, line in enumerate(lines) if line.split()[:1] == ["lens"])
+    text, p = summary["lens"]["top"][0][1][0]
+    assert lines[start + 2].split()[0] == "red"
+    assert lines[start + 2].split()[3:5] == [text, f"{p:.2f},"]
+    said = [cell[0] for row in summary["lens"]["image_tokens"][0] for cell in row]
+    first = lines[-1].removeprefix("image tokens say: ").split(", ")[0]
+    name, count = first.rsplit(" ", 1)
+    assert said.count(name) == int(count) == max(map(said.count, said))
+
+
+def test_a_run_without_an_answer_or_image_tokens_has_no_guesses() -> None:
+    run = random_run(answer=(), analyses=("lens",))
+    assert not [line for line in token_blocks(summarise(run, 4)) if "lens" in line]
+    assert cells(block(summarise(run), "lens"), 12)[0] == ["-", "-", "-"]

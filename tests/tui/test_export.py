@@ -99,6 +99,22 @@ def test_an_answer_without_tokens_has_no_maps_over_rows(tmp_path: Path) -> None:
     assert export_run(run, ("attention",), "png", tmp_path) == []
 
 
+def test_the_lens_is_guesses_probabilities_and_patches(tmp_path: Path) -> None:
+    run = random_run(layers=2, grid=(3, 4))
+    lens = summarise(run)["lens"]
+    (table,) = export_run(run, ("lens",), "csv", tmp_path)
+    rows = read_csv(table)
+    assert len(rows) == 2 * 3 * 5
+    row = next(row for row in rows if (row["layer"], row["token"], row["place"]) == ("1", "2", "3"))
+    assert (row["answer"], row["guess"]) == ("circle", lens["top"][1][2][3][0])
+    assert float(row["guess_prob"]) == lens["top"][1][2][3][1]
+    assert (int(row["rank"]), float(row["prob"])) == (lens["rank"][1][2], lens["prob"][1][2])
+    (document,) = export_run(run, ("lens",), "json", tmp_path)
+    assert json.loads(document.read_text())["image_tokens"][1] == summarise(run, 1)["lens"]["image_tokens"]
+    (chart,) = export_run(run, ("lens",), "svg", tmp_path)
+    assert "2 circle" in chart.read_text()
+
+
 def test_curves_follow_the_summary(tmp_path: Path) -> None:
     run = random_run()
     content = summarise(run)

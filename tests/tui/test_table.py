@@ -22,6 +22,8 @@ def test_csv_has_a_row_per_layer_and_one_for_the_untouched_model() -> None:
     for layer in range(12):
         for group in GROUPS:
             assert float(table[layer][group]) == content["attention"]["share"][group][layer]
+        assert int(table[layer]["lens_rank"]) == max(content["lens"]["rank"][layer])
+        assert table[layer]["lens_text"] == " ".join(top[0][0] for top in content["lens"]["top"][layer])
         for group in ("image", "system", "user"):
             flow = content["saliency"]["flow"][f"{group}->answer"][layer]
             assert float(table[layer][f"saliency_{group}_answer"]) == flow
@@ -66,7 +68,7 @@ def test_no_cliff_is_said_not_forced() -> None:
 
 def test_missing_analyses_are_named_and_leave_no_columns() -> None:
     text = to_text(summarise(random_run(analyses=("cam",))))
-    assert "missing  attention, saliency, truncation, knockout, faithfulness\n" in text
+    assert "missing  attention, saliency, truncation, lens, knockout, faithfulness\n" in text
     assert "image cut" not in text
 
 
