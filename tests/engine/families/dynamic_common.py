@@ -70,13 +70,21 @@ def needs_torchvision() -> None:
         pytest.skip(f"transformers prepares this family's images with torchvision alone, and that fails here: {error}")
 
 
-def save(model: PreTrainedModel, processor: ProcessorMixin, folder: Path, seed: int = 0) -> None:
-    """Writes both, the weights drawn anew: large enough that every layer and the image move the answer."""
+def save(model: PreTrainedModel, processor: ProcessorMixin, folder: Path, seed: int = 0, gain: float = 1.5) -> None:
+    """Writes both, the weights drawn anew: large enough that every layer and the image move the answer.
+
+    Args:
+        model: The model.
+        processor: Its processor.
+        folder: Where to.
+        seed: Of the weights.
+        gain: How much larger than what keeps the length of a vector.
+    """
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.ndim >= 2:
-                std = 1.5 / parameter[0].numel() ** 0.5
+                std = gain / parameter[0].numel() ** 0.5
                 parameter.copy_(torch.randn(parameter.shape, generator=generator) * std)
     model.generation_config.eos_token_id = processor.tokenizer.eos_token_id
     model.generation_config.pad_token_id = processor.tokenizer.pad_token_id

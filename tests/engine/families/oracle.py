@@ -173,13 +173,13 @@ def faithfulness(plain: Plain) -> dict[int, Arrays]:
     The maps have oracles of their own; here their orders are taken as they are, for two cells closer than rounding may
     change places.
     """
-    n, chosen = len(plain.image), CHOSEN["faithfulness"]
+    n, points = len(plain.image), CHOSEN["faithfulness"]
     heat = {r.layer: r.arrays["heat"][0] for r in run(plain, "cam")}
     looks = {r.layer: r.arrays["image_rows"].mean(0) for r in run(plain, "attention")}
     flows = {r.layer: r.arrays["image_rows"].mean(0) for r in run(plain, "saliency")}
     generator = torch.Generator().manual_seed(0)
-    drawn = [torch.randperm(n, generator=generator).numpy() for _ in range(chosen["orders"])]
-    counts = [round(i * n / chosen["steps"]) for i in range(chosen["steps"] + 1)]
+    drawn = [torch.randperm(n, generator=generator).numpy() for _ in range(points["orders"])]
+    counts = [round(i * n / points["steps"]) for i in range(points["steps"] + 1)]
     known: dict[bytes, float] = {}
 
     def probability(gone: Array) -> float:
@@ -257,25 +257,36 @@ class Outcome:
 def measure(plain: Plain, analysis: str) -> Outcome:
     """Runs one analysis and its oracle."""
     try:
-        made = {result.layer: result for result in run(plain, analysis)}
+        made = {result.layer: dict(result.arrays) for result in run(plain, analysis)}
     except UnsupportedModelError as refusal:
         return Outcome(None, refusal.message)
-    right = ORACLES[analysis](plain)
+    right = expected(plain, analysis)
+    attending = {layer: arrays for layer, arrays in made.items() if layer in right}
+    for layer in made.keys() - attending.keys():
+        # A layer without attention: no heads, and nothing anywhere else.
+        assert layer not in plain.attending
+        assert all(name == "edges" or not values.any() for name, values in made[layer].items())
+    assert all(attending[layer].keys() == right[layer].keys() for layer in right)
+    return Outcome(_largest(analysis, attending, right))
+
+
+def _largest(analysis: str, made: dict[int, Arrays], right: dict[int, Arrays]) -> float:
+    assert made.keys() == right.keys()
+    top = {name: _top([arrays[name] for arrays in right.values()]) for name in next(iter(right.values()))}
     errors = [0.0]
-    over_layers = {name: _top([a[name] for a in right.values()]) for name in next(iter(right.values()))}
-    for layer, result in made.items():
-        expected = right.get(layer)
-        if expected is None:
-            # A layer without attention: no heads, and nothing anywhere else.
-            assert layer not in plain.attending
-            assert all(name == "edges" or not values.any() for name, values in result.arrays.items())
-            continue
-        assert result.arrays.keys() == expected.keys(), (analysis, result.arrays.keys() ^ expected.keys())
-        for name, values in result.arrays.items():
-            top = over_layers[name] if analysis in OVER_LAYERS else _top([expected[name]])
-            errors.append(difference(values, expected[name], top))
-    assert right.keys() <= made.keys()
-    return Outcome(next((e for e in errors if e != e), max(errors)))
+    for layer, arrays in made.items():
+        for name, values in arrays.items():
+            scale = top[name] if analysis in OVER_LAYERS else _top([right[layer][name]])
+            errors.append(difference(values, right[layer][name], scale))
+    # A NaN must not vanish in a maximum.
+    return next((e for e in errors if e != e), max(errors))
+
+
+def expected(plain: Plain, analysis: str) -> dict[int, Arrays]:
+    """What the oracle has for an analysis, computed once."""
+    if analysis not in plain.known:
+        plain.known[analysis] = ORACLES[analysis](plain)
+    return plain.known[analysis]
 
 
 def _top(arrays: Sequence[Array]) -> float:
@@ -298,13 +309,16 @@ def difference(made: Array, right: Array, top: float) -> float:
 
 def run(plain: Plain, analysis: str, layers: Sequence[int] | None = None) -> list[LayerResult]:
     """The engine's own results, all layers unless told."""
-    chosen = dict(CHOSEN.get(analysis, {}))
-    if analysis in ("cam", "faithfulness"):
-        chosen["site"] = site_of(plain.loaded)
     found: list[LayerResult] = []
-    parameters = parameters_from_plain(analysis, chosen)
+    parameters = parameters_from_plain(analysis, chosen(plain, analysis))
     run_analysis(plain.loaded, plain.inputs, parameters, layers, found.append, lambda *_: None, lambda: False)
     return found
+
+
+def chosen(plain: Plain, analysis: str) -> dict[str, Any]:
+    """The parameters that an analysis is measured with, where they are not the defaults."""
+    site = {"site": site_of(plain.loaded)} if analysis in ("cam", "faithfulness") else {}
+    return {**CHOSEN.get(analysis, {}), **site}
 
 
 def site_of(loaded: Loaded) -> CamSite:

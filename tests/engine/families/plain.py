@@ -35,6 +35,7 @@ class Plain:
         attending: Layers that have attention.
         inputs: The prompt, as the engine prepared it.
         group: [N], index into `GROUPS`.
+        known: Results of oracles, by analysis and layer.
     """
 
     def __init__(self, loaded: Loaded, inputs: Inputs) -> None:
@@ -46,10 +47,23 @@ class Plain:
         self.layers: Any = self.model.get_submodule(paths[id(loaded.layers)])
         self.norm: Any = self.model.get_submodule(paths[id(loaded.final_norm)])
         self.attending = sorted(loaded.attending)
-        self.loaded, self.inputs = loaded, inputs
+        self.loaded = loaded
+        self._take(inputs)
+
+    def on(self, inputs: Inputs) -> Plain:
+        """The same copy with another prompt."""
+        other = object.__new__(Plain)
+        kept = ("loaded", "model", "layers", "norm", "attending")
+        other.__dict__.update({name: self.__dict__[name] for name in kept})
+        other._take(inputs)
+        return other
+
+    def _take(self, inputs: Inputs) -> None:
+        self.inputs = inputs
         self.rows, self.ids, self.image = inputs.answer_rows, inputs.answer_ids, inputs.image_positions
         self.group = np.asarray(inputs.prepared.tokens.group)
         self.given = dict(inputs.model_inputs)
+        self.known: dict[str, dict[int, dict[str, Array]]] = {}
 
     def logits(self, given: Mapping[str, Tensor] | None = None) -> Tensor:
         """[N vocab], float32."""

@@ -80,6 +80,7 @@ def _qwen(
     make: Callable[[PreTrainedTokenizerFast, dict[str, Any]], PreTrainedModel],
     images: BaseImageProcessor | None = None,
     tokenizer: PreTrainedTokenizerFast | None = None,
+    gain: float = 1.5,
 ) -> None:
     if tokenizer is None:
         tokenizer = build_tokenizer(QWEN_SPECIAL, bos=None, eos="<|im_end|>", pad="<|endoftext|>", words=CHATML_WORDS)
@@ -93,7 +94,7 @@ def _qwen(
     template = CHATML.replace("IMAGE", "<|vision_start|><|image_pad|><|vision_end|>")
     images = images or Qwen2VLImageProcessorPil(patch_size=PATCH_PX, merge_size=2, size=pixels(4, 64))
     processor = images_only(kind)(images, tokenizer, None, chat_template=template)
-    save(make(tokenizer, names), processor, folder)
+    save(make(tokenizer, names), processor, folder, gain=gain)
 
 
 def qwen2_vl(folder: Path) -> None:
@@ -131,14 +132,17 @@ def qwen3_vl(folder: Path) -> None:
 
 
 def qwen3_5(folder: Path) -> None:
-    """Every other layer is a gated linear attention, which has no weights to read."""
+    """Every other layer is a gated linear attention, which has no weights to read.
+
+    Narrow heads and large weights would make rounding, which its norms enlarge, as large as the tolerances.
+    """
 
     def make(tokenizer: PreTrainedTokenizerFast, names: dict[str, Any]) -> PreTrainedModel:
         vision = {**VISION, "depth": 2, "num_position_embeddings": 64}
         text = {
             **TEXT,
             **ends(tokenizer),
-            **{f"linear_{which}_head_dim": 8 for which in ("key", "value")},
+            **{f"linear_{which}_head_dim": 16 for which in ("key", "value")},
             **{f"linear_num_{which}_heads": 2 for which in ("key", "value")},
             "head_dim": 8,
             "layer_types": ["linear_attention", "full_attention"] * 2,
@@ -146,7 +150,7 @@ def qwen3_5(folder: Path) -> None:
         }
         return Qwen3_5ForConditionalGeneration(Qwen3_5Config(text_config=text, vision_config=vision, **names))
 
-    _qwen(folder, Qwen3VLProcessor, make, tokenizer=_byte_tokenizer())
+    _qwen(folder, Qwen3VLProcessor, make, tokenizer=_byte_tokenizer(), gain=0.7)
 
 
 def _byte_tokenizer() -> PreTrainedTokenizerFast:
