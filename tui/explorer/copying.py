@@ -27,9 +27,10 @@ def layer_text(facts: Facts, look: Look) -> str:
     if np.isfinite(shares).all():
         each = ", ".join(f"{name} {percent(float(share)).strip()}" for name, share in zip(GROUPS, shares, strict=True))
         lines.append(f"attention share ({NORM_NAMES[look.norm][0]}): {each}")
-    heat = facts.heat(look.kind, look.layer, look.token)
+    heat = facts.heat_of(look)
+    head = f" of head {look.head}, all answer tokens" if look.kind == "attention" and look.head is not None else ""
     lines.append(
-        f"{KIND_NAMES[look.kind]}: "
+        f"{KIND_NAMES[look.kind]}{head}: "
         + (heat.note if isinstance(heat, Gap) or heat.note else f"max {heat.high}, {heat.peak}")
     )
     curve = facts.curve(look.token)

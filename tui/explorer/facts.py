@@ -16,7 +16,8 @@ from flowtui.tui.draw.bars import percent
 from flowtui.tui.draw.curve import Curve
 from flowtui.tui.summary import peak_cell
 
-from .look import Kind, Norm
+from .look import Kind, Look, Norm
+from .shares import group_shares
 
 NORM_NAMES: dict[Norm, tuple[str, str]] = {
     "all": ("all groups = 100 %", "all = 100 %"),
@@ -99,14 +100,7 @@ class Facts:
         if key not in self._shares:
             made = np.full((self.layers, len(GROUPS)), np.nan)
             for layer, arrays in self._arrays("attention").items():
-                share = np.array(arrays["value_share" if norm == "value" else "share"], dtype=np.float64)
-                if norm == "no-sink":
-                    share[..., 0] = np.maximum(share[..., 0] - arrays["sink"], 0)
-                if norm == "paper":
-                    share[..., GROUPS.index("answer")] = 0
-                total = share.sum(axis=-1, keepdims=True)
-                share = np.divide(share, total, out=np.zeros_like(share), where=total > 0)
-                rows = share if token is None else share[token : token + 1]
+                rows = group_shares(arrays, norm, token)
                 made[layer] = rows.mean(axis=(0, 1)) if rows.size else 0
             self._shares[key] = made
         return self._shares[key]
@@ -124,6 +118,18 @@ class Facts:
         if key not in self._heats:
             self._heats[key] = self._cam(layer, token) if kind == "cam" else self._rows(kind, layer, token, head)
         return self._heats[key]
+
+    def heat_of(self, look: Look, layer: int | None = None) -> Heat | Gap:
+        """The map that a look shows: at its own layer, or at another."""
+        head = look.head if look.kind == "attention" else None
+        return self.heat(look.kind, look.layer if layer is None else layer, look.token, head)
+
+    def rows_of(self, look: Look) -> list[str]:
+        """Ways to say which rows of attention or of the answer a look's map is of, the longest first."""
+        names = ["all tokens", "all"] if look.token is None else [f"token {look.token}"]
+        if look.kind == "attention" and look.head is not None:
+            names = [f"head {look.head}, all tokens", f"head {look.head}"]
+        return [name + through for through in self.through for name in names]
 
     @cached_property
     def cliff(self) -> Cliff | None:

@@ -84,7 +84,7 @@ class GridPanel(ViewPanel):
     def draw(self, frame: Frame, width: int, height: int) -> list[Strip]:
         """Heading and tiles."""
         facts, look, ink = frame.facts, frame.look, frame.ink
-        which = "all tokens" if look.token is None else f"token {look.token}"
+        which = facts.rows_of(look)[0].removesuffix(facts.through[0])
         says = ("each map scaled to its own maximum", "each to its own maximum")
         notes = [note + through for through in facts.through for note in says]
         made = [heading(ink, width, f"{KIND_NAMES[look.kind]}, every layer", which, notes)]
@@ -122,7 +122,7 @@ class GridPanel(ViewPanel):
     def _tile(self, frame: Frame, tiles: Tiles, layer: int) -> list[Strip]:
         facts, look, ink = frame.facts, frame.look, frame.ink
         wide, high = tiles.tile
-        heat = facts.heat(look.kind, layer, look.token)
+        heat = facts.heat_of(look, layer)
         there = None if isinstance(heat, Gap) else heat
         image = frame.painter.draw(there, look.opacity, tiles.image, ink.background, look.palette)
         name = clip(f"{layer}", wide - 1)

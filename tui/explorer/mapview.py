@@ -21,12 +21,12 @@ class MapPanel(Panel):
     def draw(self, frame: Frame, width: int, height: int) -> list[Strip]:
         """The current layer's map."""
         facts, look, ink = frame.facts, frame.look, frame.ink
-        heat = facts.heat(look.kind, look.layer, look.token)
+        heat = facts.heat_of(look)
         note = heat.note or frame.painter.problem
         notes = note_lines(ink, width, note, ink.warn, max(2, height // 2 - 1))
-        names = ("all tokens", "all") if look.token is None else (f"token {look.token}",)
-        which = [name + through for through in facts.through for name in names]
-        title = heading(ink, width, KIND_NAMES[look.kind], f"layer {look.layer}/{facts.layers - 1}", which)
+        title = heading(
+            ink, width, KIND_NAMES[look.kind], f"layer {look.layer}/{facts.layers - 1}", facts.rows_of(look)
+        )
         legend_rows = 0 if isinstance(heat, Heat) and not heat.peak else 1
         room = max(1, height - 1 - legend_rows - len(notes))
         size = fit_cells(frame.painter.ratio, width, room)
