@@ -5,7 +5,8 @@ the gradient starts at the earliest of them, so neither the vision tower nor ear
 memory does not hold what all layers keep for it, they are computed again on the way back (`recompute`). Only the
 variant "code" departs from the equations; it repeats the released script on purpose (docs/method.md, last section).
 
-In the last layer the post-attention site of an image token has no path to any answer row: its map is exactly zero.
+In the last layer the post-attention site of an image token has no path to any answer row: its map is exactly zero,
+unless the layer's attention reads that site too (parallel blocks).
 """
 
 from __future__ import annotations
@@ -84,6 +85,9 @@ def run(
 def find_site(loaded: Loaded, layer: int, site: CamSite) -> nn.Module:
     """The module whose output is the feature map of a layer.
 
+    "post_attention" is the norm that feeds the feed-forward block. In parallel blocks (Cohere, Phi) attention and
+    feed-forward block read the same norm, which has the input norm's name: where a layer has no other, it is that one.
+
     Raises:
         UnsupportedModelError: The layer has none by a known name; the message says what it has.
     """
@@ -94,11 +98,20 @@ def find_site(loaded: Loaded, layer: int, site: CamSite) -> nn.Module:
         found: list[nn.Module] = [m for path, m in block.named_modules() if path.rpartition(".")[2] == name]
         if len(found) == 1:
             return found[0]
+    if site == "post_attention" and _norms(loaded, layer) == 1:
+        return find_site(loaded, layer, "input")
     names = ", ".join(path for path, _ in block.named_modules() if path)
     raise UnsupportedModelError(
         f"The {loaded.info.family} decoder's layers have no site {site!r} (looked for {', '.join(SITES[site])}).",
         f"Use another --site; a layer has: {names}.",
     )
+
+
+def _norms(loaded: Loaded, layer: int) -> int:
+    """How many norms a layer has, those inside its attention (of queries and keys) left out."""
+    attention = loaded.attentions[layer]
+    inside = set() if attention is None else set(attention.modules())
+    return sum("norm" in type(m).__name__.lower() for m in loaded.layers[layer].modules() if m not in inside)
 
 
 def weigh(features: Tensor, gradients: Tensor, variant: CamVariant) -> Tensor:
