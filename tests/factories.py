@@ -11,11 +11,13 @@ from PIL import Image
 from flowtui.engine.results import GROUPS, Analysis, Answer, LayerResult, ModelInfo, Projection, Run, Span, Tokens
 from flowtui.engine.shapes import EDGES, MAPS
 from flowtui.engine.spec import (
+    ANALYSES,
     AttentionParameters,
     CamParameters,
     FaithfulnessParameters,
     KnockoutParameters,
     LensParameters,
+    MatrixParameters,
     RunSpec,
     SaliencyParameters,
     TruncationParameters,
@@ -39,7 +41,7 @@ def random_run(
     answer: tuple[str, ...] = ("a", "red", "circle"),
     cliff: int | None = 7,
     seed: int = 0,
-    analyses: tuple[str, ...] = ("attention", "cam", "saliency", "truncation", "lens", "knockout", "faithfulness"),
+    analyses: tuple[str, ...] = ANALYSES,
 ) -> Run:
     """A run whose numbers are random but obey every rule; greedy answers agree from `cliff` on (None: never)."""
     rng = np.random.default_rng(seed)
@@ -119,6 +121,8 @@ def random_run(
         made["lens"] = _lens(layers, run, seed)
     if "faithfulness" in analyses:
         made["faithfulness"] = _faithfulness(layers, seed)
+    if "matrix" in analyses:
+        made["matrix"] = _matrix(layers, sizes, seed)
     for name, (parameters, by_layer) in made.items():
         run = run.with_analysis(Analysis(name, parameters, by_layer, 0.1))
     return run
@@ -198,3 +202,22 @@ def _faithfulness(layers: int, seed: int) -> tuple[dict[str, object], dict[int, 
         arrays = {"deletion": deletion, "insertion": insertion, "fraction": fraction, "ranked": ranked}
         results[layer] = LayerResult("faithfulness", layer, arrays)
     return parameters_to_plain(FaithfulnessParameters()), results
+
+
+def _matrix(layers: int, sizes: tuple[int, ...], seed: int) -> tuple[dict[str, object], dict[int, LayerResult]]:
+    """Cells of about four tokens; nobody looks ahead, and much goes to the first cell."""
+    rng = np.random.default_rng((seed, 5))
+    edges, start = [0], 0
+    for size in sizes:
+        count = -(-size // 4)
+        edges += [start + round((i + 1) * size / count) for i in range(count)]
+        start += size
+    cells = len(edges) - 1
+    results = {}
+    for layer in range(layers):
+        share = np.tril(rng.exponential(1, (cells, cells)) ** 3)
+        share[:, 0] += cells
+        share /= share.sum(1, keepdims=True)
+        arrays = {"share": share.astype(np.float32), "edges": np.array(edges, dtype=np.int32)}
+        results[layer] = LayerResult("matrix", layer, arrays)
+    return parameters_to_plain(MatrixParameters()), results

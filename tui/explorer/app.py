@@ -238,7 +238,9 @@ class ExplorerApp(App[None]):
 
     def play_on(self) -> None:
         """One layer on; after the last comes the first."""
-        self.look_at(self.look.at_layer((self.look.layer + 1) % self.facts.layers, self.facts.layers))
+        on = self.look.at_layer(self.look.layer + 1, self.facts.layers)
+        # Tied to a pinned layer, the last one that can be reached may not be the model's last.
+        self.look_at(on if on.layer != self.look.layer else self.look.at_layer(0, self.facts.layers))
 
     # Map, shares, view
 
@@ -290,9 +292,18 @@ class ExplorerApp(App[None]):
         self.look_at(replace(self.look, head=None))
 
     def action_pin(self) -> None:
-        """Pins the current layer for the compare view."""
-        self.look_at(replace(self.look, pinned=self.look.layer))
-        self.notify(f"Layer {self.look.layer} is pinned: the compare view shows it beside the current one.")
+        """Pins the current layer for the compare view, or lets it go."""
+        if self.look.pinned == self.look.layer and self.look.against is None:
+            self.look_at(replace(self.look, pinned=None))
+            self.notify(f"Layer {self.look.layer} is no longer pinned.")
+        else:
+            self.look_at(replace(self.look, pinned=self.look.layer, against=None))
+            self.notify(f"Layer {self.look.layer} is pinned: the compare view shows it beside the current one.")
+
+    def action_tie(self) -> None:
+        """The pinned layer moves along, or stays."""
+        self.look_at(replace(self.look, tied=not self.look.tied))
+        self.notify("The pinned layer moves along." if self.look.tied else "The pinned layer stays where it is.")
 
     # The run
 

@@ -41,7 +41,8 @@ SECTIONS: dict[str, list[Binding]] = {
         Binding("t", "turn", "in a view: turn to its other side", id="view.turn"),
         Binding("s", "strongest", "in a view: to the strongest, then the next", id="view.strongest"),
         Binding("enter", "zoom", "in a view: open what is chosen", id="view.zoom"),
-        Binding("x", "pin", "pin this layer, to compare others with it", id="view.pin"),
+        Binding("x", "pin", "pin this layer, to compare others with it; again to let go", id="view.pin"),
+        Binding("b", "tie", "compare: bind the pinned layer to the current one, or let it stay", id="view.tie"),
     ],
     "Run": [
         Binding("r", "compute", "compute what is missing", id="run.compute"),
@@ -74,6 +75,7 @@ HINTS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("view.strongest",), "strongest"),
     (("map.mean",), "mean of heads"),
     (("view.pin",), "pin"),
+    (("view.tie",), "bind"),
     (("map.inspect",), "inspect"),
     (("map.opacity",), "opacity"),
     (("layer.play",), "play"),

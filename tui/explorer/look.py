@@ -9,6 +9,7 @@ Kind = Literal["cam", "attention", "saliency"]
 View = Literal["main", "grid", "heads", "tokens", "flow", "matrix", "truncation", "lens", "compare"]
 Norm = Literal["all", "paper", "no-sink", "value"]
 Measure = Literal["image share", "entropy"]
+Scale = Literal["share", "absolute", "log"]
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
 VIEWS: dict[View, str] = {
@@ -18,6 +19,7 @@ VIEWS: dict[View, str] = {
 """Views in the order of their keys (1, 2, ...), and what they show."""
 NORMS: tuple[Norm, ...] = get_args(Norm)
 MEASURES: tuple[Measure, ...] = get_args(Measure)
+SCALES: tuple[Scale, ...] = get_args(Scale)
 PALETTES = ("inferno", "viridis", "cividis")
 T = TypeVar("T")
 
@@ -44,6 +46,11 @@ class Look:
         measure: What the heads view shows of each head.
         item: Token under the cursor of the tokens view, an index among what it shows; None for the first.
         patches: Whether the lens view shows the image tokens in place of the answer's.
+        scale: Of the bands in the flow view.
+        linear: Whether the matrix view has a linear scale in place of a logarithmic one.
+        logprob: Whether the truncation view shows the log-probability large in place of the KL.
+        untouched: Whether the truncation view is at K = L, one past the last layer.
+        tied: Whether the pinned layer moves along in the compare view.
     """
 
     layer: int = 0
@@ -60,10 +67,25 @@ class Look:
     measure: Measure = "image share"
     item: int | None = None
     patches: bool = False
+    scale: Scale = "share"
+    linear: bool = False
+    logprob: bool = False
+    untouched: bool = False
+    tied: bool = False
 
     def at_layer(self, layer: int, layers: int) -> Look:
-        """At a layer, or the nearest there is."""
-        return replace(self, layer=max(0, min(layer, layers - 1)))
+        """At a layer, or the nearest there is; the pinned layer keeps its distance where it is tied."""
+        layer, pinned = max(0, min(layer, layers - 1)), self.pinned
+        if self.moves_both and pinned is not None:
+            apart = pinned - self.layer
+            layer = max(0, -apart, min(layer, layers - 1, layers - 1 - apart))
+            pinned = layer + apart
+        return replace(self, layer=layer, pinned=pinned, untouched=False)
+
+    @property
+    def moves_both(self) -> bool:
+        """Whether the pinned layer is on screen and moves along."""
+        return self.view == "compare" and self.tied and self.pinned is not None and self.against is None
 
     def at_token(self, step: int, tokens: int) -> Look:
         """`step` tokens on, in the circle of "all tokens" and then each."""
@@ -91,6 +113,10 @@ class Look:
     def next_measure(self) -> Look:
         """The other number of a head."""
         return replace(self, measure=_after(MEASURES, self.measure))
+
+    def next_scale(self) -> Look:
+        """The next scale of the flow."""
+        return replace(self, scale=_after(SCALES, self.scale))
 
     def next_opacity(self) -> Look:
         """The next opacity."""
@@ -131,6 +157,11 @@ def look_from_plain(plain: object, limits: Limits) -> Look:
         "against": (None, *KINDS),
         "measure": MEASURES,
         "patches": (False, True),
+        "scale": SCALES,
+        "linear": (False, True),
+        "logprob": (False, True),
+        "untouched": (False, True),
+        "tied": (False, True),
     }
     kept: dict[str, Any] = {}
     for name, allowed in choices.items():
