@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 from pathlib import Path
 
 import psutil
@@ -14,7 +15,7 @@ from tests.e2e.terminal import COMMAND, Call, Open
 
 FIELDS = {
     "model", "model_dir", "layers", "image_tokens", "tokens", "groups", "answer", "attention", "cam", "saliency",
-    "truncation", "cliff", "lens", "timings_s",
+    "truncation", "cliff", "lens", "knockout", "faithfulness", "timings_s",
 }  # fmt: skip
 
 
@@ -36,7 +37,14 @@ def test_json_has_every_field(flowtui: Call, run_file: Path, example: Example) -
     assert curve["kl"][12] == pytest.approx(0, abs=1e-5)
     assert content["cliff"]["rule"]
     assert content["cliff"]["k"] is None or 0 <= content["cliff"]["k"] < 12
-    assert content["saliency"] is content["lens"] is None
+    assert len(content["saliency"]["flow"]["image->answer"]) == 12
+    # In the last layer the lens is the model itself, which gave this answer greedily.
+    assert content["lens"]["rank"][11] == [0] * len(content["answer"]["ids"])
+    assert {len(edge["logprob"]) for edge in content["knockout"]["edges"].values()} == {12}
+    # The answer is on the image: where that cannot be looked at, it becomes less likely.
+    assert min(content["knockout"]["edges"]["image->answer"]["prob"]) < -0.1
+    # The last layer's CAM is zero, and so has no order.
+    assert content["faithfulness"]["maps"]["cam"]["ranked"] == [True] * 11 + [False]
     start, end = content["groups"]["image"]
     assert end - start == 144
     assert Path(content["model_dir"]).is_dir()
@@ -49,6 +57,18 @@ def test_the_demo_models_answer_has_a_cliff(flowtui: Call, run_file: Path) -> No
     assert all(curve["same_answer"][cliff:])
     assert max(curve["kl"][cliff:]) <= content["cliff"]["eta"]
     assert not (curve["same_answer"][cliff - 1] and curve["kl"][cliff - 1] <= content["cliff"]["eta"])
+
+
+def test_analyses_agree_where_they_ask_the_same(flowtui: Call, run_file: Path) -> None:
+    one = json.loads(flowtui("show", run_file, "--layer", 3, "--json").stdout)
+    curve = json.loads(flowtui("show", run_file, "--json").stdout)["truncation"]
+    tokens = len(one["answer"]["tokens"])
+    # Without any image token from the first layer on, and with all of them; in float32 over 12 layers.
+    never, always = (math.exp(curve["logprob"][k] / tokens) for k in (0, 12))
+    judged = one["faithfulness"]
+    for curves in (*judged["maps"].values(), judged["random"]):
+        assert curves["deletion"][0] == curves["insertion"][-1] == pytest.approx(always, rel=1e-3)
+        assert curves["deletion"][-1] == curves["insertion"][0] == pytest.approx(never, rel=1e-3)
 
 
 def test_show_reads_the_same_in_three_forms(flowtui: Call, run_file: Path, example: Example) -> None:
@@ -91,8 +111,8 @@ def test_without_an_output_the_file_is_named_after_the_image(flowtui: Call, term
 
 
 def test_ctrl_c_ends_the_engine_too(terminal: Open, example: Example) -> None:
-    # Work for an hour, so that the keys cannot come too late.
-    long = ("--analysis", "cam", "--set", "cam.variant=smooth", "--set", "cam.copies=100000")
+    # Work for a minute and more, so that the keys cannot come too late.
+    long = ("--analysis", "cam", "--set", "cam.variant=smooth", "--set", "cam.copies=1024")
     screen = terminal(COMMAND, "run", example.image, example.question, "--device", "cpu", "-o", "cancelled.pkl", *long)
     screen.wait_for(lambda text: "loading the model" in text)
     children = psutil.Process(screen.pid).children()
