@@ -1,93 +1,65 @@
-"""The truncation curve, all K, against each K on its own. Run: python -m benchmarks.truncation."""
+"""The truncation curve, all K, against a call per K."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
 
 import torch
-from torch import nn
 
-from benchmarks.sides import parse, prepare_sides, print_ratios, time_sides
-from flowtui.engine import truncation
-from flowtui.engine.inputs import Inputs
-from flowtui.engine.loaded import Loaded
-from flowtui.engine.spec import TruncationParameters
+from benchmarks import ours, plain
+from benchmarks.compare import relative, stack
+from benchmarks.row import Row, against
+from benchmarks.scene import Scene
+from benchmarks.timing import time_sides
 
-
-@torch.no_grad()
-def forward(loaded: Loaded, inputs: Inputs) -> None:
-    """One plain forward pass."""
-    loaded.model(**inputs.model_inputs, use_cache=False, logits_to_keep=inputs.answer_rows)
+TOKENS = 7
 
 
-def curve(loaded: Loaded, inputs: Inputs) -> None:
-    """Log-probabilities and KL for every K."""
-    truncation.run(
-        loaded, inputs, TruncationParameters(), range(len(loaded.layers) + 1), lambda r: None, lambda k, fraction: None
+def rows(scene: Scene, rounds: int) -> Iterator[Row]:
+    """Both sides give log-probabilities of the answer at every K; the curve gives KL too."""
+    peer = against("transformers")
+    took = time_sides(
+        {
+            "forward": plain.forward(scene),
+            "lean forward": plain.lean_forward(scene),
+            "curve": ours.truncation(scene),
+            "drop": plain.drop_per_k(scene),
+            "mask": plain.mask_per_k(scene),
+            "lean drop": plain.drop_per_k(scene, lean=True),
+            "lean mask": plain.mask_per_k(scene, lean=True),
+        },
+        rounds,
+        scene.device,
     )
-
-
-@torch.no_grad()
-def one_by_one(loaded: Loaded, inputs: Inputs, *, drop: bool) -> None:
-    """For each K a forward pass of its own, image tokens dropped before layer K or masked from layer K on.
-
-    A Llama decoder's causal order is enough for dropping: no mask is built.
-    """
-    everything = torch.arange(inputs.length, device=loaded.device)
-    text = everything[~torch.isin(everything, inputs.image_positions)]
-    rows = torch.searchsorted(text, inputs.answer_rows) if drop else inputs.answer_rows
-    hidden_keys = torch.ones(inputs.length, inputs.length, dtype=torch.bool, device=loaded.device).tril()
-    hidden_keys[:, inputs.image_positions] = False
-    hidden_keys.fill_diagonal_(True)
-
-    for k in range(len(loaded.layers) + 1):
-
-        def enter(layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], k: int = k) -> tuple[Any, Any]:
-            index = layer.self_attn.layer_idx
-            if not drop and index >= k:
-                return args, {**kwargs, "attention_mask": hidden_keys[None, None]}
-            if drop and index >= k:
-                cos, sin = kwargs["position_embeddings"]
-                stream = args[0] if index > k else args[0][:, text]
-                positions = {"position_embeddings": (cos[:, text], sin[:, text])}
-                return (stream,), {**kwargs, "attention_mask": None, **positions}
-            return args, kwargs
-
-        handles = [layer.register_forward_pre_hook(enter, with_kwargs=True) for layer in loaded.layers]
-        try:
-            kept = rows if k < len(loaded.layers) else inputs.answer_rows
-            logits = loaded.model(**inputs.model_inputs, use_cache=False, logits_to_keep=kept).logits
-            logits.float().log_softmax(-1)
-        finally:
-            for handle in handles:
-                handle.remove()
-
-
-def main() -> None:
-    """Prints the sides."""
-    options = parse(__doc__ or "")
-    loaded, inputs = prepare_sides(options)
-    with_text = lambda: curve(loaded, inputs)  # noqa: E731
-    decode = truncation.decode
-
-    def without_text() -> None:
-        # Both slow sides give log-probabilities only; greedy text would cost them a pass per K and token.
-        truncation.decode = lambda *_: None
-        try:
-            curve(loaded, inputs)
-        finally:
-            truncation.decode = decode
-
-    sides = {
-        "one forward": lambda: forward(loaded, inputs),
-        "whole curve": without_text,
-        "whole curve with greedy text": with_text,
-        "dropping per K": lambda: one_by_one(loaded, inputs, drop=True),
-        "masking per K": lambda: one_by_one(loaded, inputs, drop=False),
-    }
-    medians = time_sides(loaded, sides, options.repeats)
-    print_ratios(loaded, inputs, medians, one="whole curve", forward="one forward")
-
-
-if __name__ == "__main__":
-    main()
+    curve = took["curve"].seconds
+    name = "truncation curve, all K"
+    yield Row("one plain forward call", took["forward"].seconds, "s", **peer)
+    yield Row(f"{name}", curve / took["forward"].seconds, "x forward", "<= 3", **peer)
+    yield Row(f"{name}, against a lean forward call", curve / took["lean forward"].seconds, "x forward", "<= 3", **peer)
+    for lean in ("", "lean "):
+        for kind, goal in (("drop", ">= 10"), ("mask", ">= 20")):
+            how = f"{kind}ping" if kind == "drop" else "masking"
+            side = took[f"{lean}{kind}"].seconds
+            yield Row(f"{name}, against {how} per K ({lean or 'plain '}calls)", side / curve, "x faster", goal, **peer)
+    made = stack(took["curve"].result, "logprob")
+    for kind in ("drop", "mask"):
+        difference = relative(made, took[kind].result)
+        yield Row(f"{name}, largest difference from {kind}", difference, "relative", "<= 1e-4", **peer)
+    text = time_sides(
+        {
+            "curve": ours.truncation_with_text(scene, TOKENS),
+            "generate": plain.generate_per_k(scene, TOKENS),
+        },
+        max(1, rounds // 2),
+        scene.device,
+    )
+    name = f"{name}, with {TOKENS} tokens of greedy text for each"
+    yield Row(name, text["curve"].seconds / took["forward"].seconds, "x forward", "<= 3", **peer)
+    yield Row(
+        f"{name}, against generate per K", text["generate"].seconds / text["curve"].seconds, "x faster", ">= 10", **peer
+    )
+    differ = sum(
+        not torch.equal(torch.as_tensor(a.arrays["ids"]).long(), torch.tensor(b))
+        for a, b in zip(text["curve"].result, text["generate"].result, strict=True)
+    )
+    yield Row(f"{name}: texts that differ from generate's", differ, "of all K", "<= 0", **peer)

@@ -1,0 +1,59 @@
+"""Times several sides of one comparison in turns."""
+
+from __future__ import annotations
+
+import gc
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+Work = Callable[[], Any]
+"""What is timed; returns what it computed, so that sides can be compared."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timed:
+    """A side's outcome.
+
+    Attributes:
+        seconds: Median over the rounds.
+        result: What its last round computed.
+    """
+
+    seconds: float
+    result: Any
+
+
+def time_sides(works: Mapping[str, Work], rounds: int, device: str = "cpu") -> dict[str, Timed]:
+    """Times each side in each round, after one round that warms up.
+
+    The sides take turns, so that a slow moment of the machine hits all of them.
+
+    Args:
+        works: Name -> work.
+        rounds: Rounds that count.
+        device: Where the work runs; a GPU is waited for.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in works}
+    results: dict[str, Any] = {}
+    for turn in range(rounds + 1):
+        for name, work in works.items():
+            results.pop(name, None)
+            gc.collect()
+            wait(device)
+            start = time.perf_counter()
+            results[name] = work()
+            wait(device)
+            if turn:
+                seconds[name].append(time.perf_counter() - start)
+    return {name: Timed(statistics.median(seconds[name]), results[name]) for name in works}
+
+
+def wait(device: str) -> None:
+    """Waits until a GPU has done all it was given."""
+    if device.startswith("cuda"):
+        torch.cuda.synchronize(device)
