@@ -163,16 +163,8 @@ def check_layers(loaded: Loaded) -> None:
     """Refuses layers that cannot be called one by one.
 
     Raises:
-        UnsupportedModelError: A layer takes no residual stream or no cache by the names transformers gives them, or
-            has no attention.
+        UnsupportedModelError: A layer takes no residual stream or no cache by the names transformers gives them.
     """
-    for index, attention in enumerate(loaded.attentions):
-        if attention is None:
-            raise UnsupportedModelError(
-                f"Layer {index} of the {loaded.info.family} decoder has no attention: it mixes each token with those"
-                " before it, so what it gives without the image depends on what stands in the image's place.",
-                "Attention, saliency and CAM work; to take image tokens out needs attention in every layer.",
-            )
     for layer in loaded.layers:
         known = inspect.signature(type(layer).forward).parameters
         open_ended = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in known.values())

@@ -22,6 +22,7 @@ from torch import Tensor
 from flowtui.errors import UsageError
 
 from . import attention, cam, saliency
+from ._drop import dropped_logits, is_hybrid
 from ._logits import at_least_float32, head
 from ._record import Recording, record
 from ._walk import Lane, walk
@@ -126,6 +127,8 @@ def _curves(
 ) -> tuple[Tensor, Tensor]:
     """Probability of the answer with the first `counts` of each order [O n] removed, or alone there: [O S] each."""
     everything = torch.arange(inputs.length, device=loaded.device)
+    if is_hybrid(loaded):
+        return _curves_slowly(loaded, inputs, orders, counts, report)
     recording = record(loaded, inputs, [0], lambda _: everything, lambda _: None)
     n, image = orders.shape[1], inputs.image_positions
     changed = torch.zeros(inputs.length, dtype=torch.bool, device=loaded.device)
@@ -148,6 +151,23 @@ def _curves(
         values = [p for batch in scene.batches(some) for p in scene.answers(batch, part)]
         target[:] = torch.tensor(values)
     return removed, added
+
+
+def _curves_slowly(
+    loaded: Loaded, inputs: Inputs, orders: Tensor, counts: Sequence[int], report: Callable[[float], None]
+) -> tuple[Tensor, Tensor]:
+    """The same for a decoder with layers that have no attention: a whole pass for every point of every curve."""
+    everything = torch.arange(inputs.length, device=loaded.device)
+    text = everything[~torch.isin(everything, inputs.image_positions)]
+    curves = torch.zeros(2, len(orders), len(counts))
+    for index, order in enumerate(orders):
+        for step, count in enumerate(counts):
+            report((index + step / len(counts)) / len(orders))
+            for way, some in enumerate((order[count:], order[:count])):
+                kept = torch.cat([text, inputs.image_positions[some]]).sort().values
+                logits = dropped_logits(loaded, inputs.model_inputs, 0, kept, inputs.answer_rows)
+                curves[way, index, step] = _probability(inputs, logits)
+    return curves[0], curves[1]
 
 
 @dataclass(frozen=True, slots=True)

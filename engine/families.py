@@ -130,7 +130,7 @@ DYNAMIC: tuple[Family, ...] = (
         "qwen3_5",
         "Qwen3.5",
         _MERGED,
-        "Layers of linear attention have no weights to read; truncation and knockout are refused.",
+        "Layers of linear attention have no weights to read; truncation takes a pass for every K and token.",
     ),
     Family("paddleocr_vl", "PaddleOCR-VL", _MERGED),
     Family("video_llama_3", "VideoLLaMA 3", "A grid as large as the image, one cell per patch."),
@@ -145,7 +145,8 @@ DYNAMIC: tuple[Family, ...] = (
         "lfm2_vl",
         "LFM2-VL",
         "A grid per tile and one of the whole image; small images have that one alone.",
-        "Layers that are convolutions have no attention; truncation and knockout are refused. " + _TORCHVISION,
+        "Layers that are convolutions have no attention; truncation takes a pass for every K and token. "
+        + _TORCHVISION,
     ),
     Family(
         "molmo2",
@@ -199,3 +200,12 @@ REFUSED: tuple[Family, ...] = (
 """Known not to work, and why."""
 
 FAMILIES: dict[str, Family] = {f.model_type: f for f in (*FIXED, *TILES, *DYNAMIC, *QUERIES, *REFUSED)}
+
+OTHERS = Family(
+    "any other",
+    "Decoder-only models of transformers' AutoModelForImageTextToText, by structure",
+    "A grid where the processor tells one as Qwen2-VL's or Pixtral's does, or each image is one block of tokens that"
+    " fits its patches or a square; else none: shares and truncation, but no map.",
+    "What its self-test does not pass is refused, with what was found.",
+)
+"""What is done with a family that is not in the table."""

@@ -150,6 +150,16 @@ def _with_answer(loaded: Loaded, prompt: dict[str, Tensor], answer: tuple[int, .
     return {**prompt, **{name: grown[name] for name in beside}, "input_ids": answered}
 
 
+def answered(loaded: Loaded, inputs: Inputs, answer: tuple[int, ...]) -> dict[str, Tensor]:
+    """The model's inputs for the same prompt with another answer behind it."""
+    whole = inputs.model_inputs["input_ids"].shape
+    prompt = {
+        name: value[..., : inputs.prompt_length] if value.shape == whole else value
+        for name, value in inputs.model_inputs.items()
+    }
+    return _with_answer(loaded, prompt, answer)
+
+
 def _given(loaded: Loaded, text: str, prompt: dict[str, Tensor]) -> Answer:
     """The user's answer, and whether the model would stop after it."""
     ids = [int(i) for i in loaded.processor.tokenizer(text, add_special_tokens=False)["input_ids"]]

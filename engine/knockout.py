@@ -22,6 +22,7 @@ from torch import Tensor
 
 from flowtui.errors import UnsupportedModelError, UsageError
 
+from ._drop import is_hybrid
 from ._logits import at_least_float32, head, run_model
 from ._record import HEAD_TOLERANCE, HEAD_TOLERANCE_HALF, Recording, record
 from ._walk import Lane, walk
@@ -94,6 +95,9 @@ def run(
         check(index, min(1.0, done / steps))
         done += 1
 
+    if is_hybrid(loaded):
+        _run_slowly(loaded, inputs, edges, windows, on_layer, check)
+        return
     everything = torch.arange(inputs.length, device=loaded.device)
     starts = sorted({window.start for window in windows.values()})
     recording = record(loaded, inputs, starts, lambda _: everything, report)
@@ -108,9 +112,34 @@ def run(
         middle = wanted[len(wanted) // 2]
         self_test(loaded, inputs, first, windows[middle], cut[first.name][middle], report)
     for layer in wanted:
-        stacked = torch.stack([cut[name][layer] for name in EDGES])
-        arrays = {"logprob": stacked.float().cpu().numpy(), "base": base.float().cpu().numpy()}
-        on_layer(LayerResult(ANALYSIS, layer, arrays))
+        on_layer(_result(layer, [cut[name][layer] for name in EDGES], base))
+
+
+def _run_slowly(
+    loaded: Loaded,
+    inputs: Inputs,
+    edges: list[Edge],
+    windows: dict[int, range],
+    on_layer: Callable[[LayerResult], None],
+    check: Callable[[int, float], None],
+) -> None:
+    """A decoder with layers that have no attention: a whole pass for every edge and window. Only attention is cut."""
+    nothing = torch.arange(0, device=loaded.device)
+
+    def cut(edge: Edge, window: range) -> Tensor:
+        cuts = {layer: Cut(edge.keys, edge.queries) for layer in window if layer in loaded.attending}
+        with watch(loaded, Watch(nothing, [], None, cuts)):
+            return _logprob(inputs, run_model(loaded, inputs.model_inputs, inputs.answer_rows))
+
+    base = _logprob(inputs, run_model(loaded, inputs.model_inputs, inputs.answer_rows))
+    for done, (layer, window) in enumerate(windows.items()):
+        check(layer, done / len(windows))
+        on_layer(_result(layer, [base if edge.empty else cut(edge, window) for edge in edges], base))
+
+
+def _result(layer: int, logprobs: list[Tensor], base: Tensor) -> LayerResult:
+    arrays = {"logprob": torch.stack(logprobs).float().cpu().numpy(), "base": base.float().cpu().numpy()}
+    return LayerResult(ANALYSIS, layer, arrays)
 
 
 def window_of(centre: int, window: int, count: int) -> range:

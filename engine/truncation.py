@@ -27,8 +27,9 @@ from torch import Tensor
 
 from flowtui.errors import UsageError
 
-from ._decode import Branch, decode, find_branch
-from ._logits import head, likeliest
+from ._decode import Branch, decode, find_branch, finished
+from ._drop import decode_dropped, dropped_logits, is_hybrid
+from ._logits import head, likeliest, run_model
 from ._record import Recording, record
 from ._share import follow, shared_length
 from ._walk import Lane, walk
@@ -103,6 +104,8 @@ def run_many(
             check(layer, (i + fraction) / len(many))
 
         recording = curve.draw(inputs, first, deliver, part)
+        if recording is None:
+            continue
         if parameters.strategy == "all" and (first is None or shared_length(first[0], inputs) is None):
             first = inputs, recording
 
@@ -123,17 +126,26 @@ class _Curve:
         first: tuple[Inputs, Recording] | None,
         on_layer: Callable[[LayerResult], None],
         check: Callable[[int, float], None],
-    ) -> Recording:
-        """One question's curve; returns its full pass. `first`: an earlier question that may begin alike."""
+    ) -> Recording | None:
+        """One question's curve; returns its full pass, where others can use it.
+
+        Args:
+            inputs: Prompt and answer.
+            first: An earlier question that may begin alike, and its full pass.
+            on_layer, check: As in `run`.
+        """
         loaded, kept = self.loaded, _Kept(self.loaded, inputs, self.parameters)
         below = [k for k in self.ks if k < self.count]
+        if is_hybrid(loaded):
+            self._draw_slowly(inputs, kept, below, on_layer, check)
+            return None
         chunks = list(_chunks(loaded, below, kept.size))
         progress = _Progress(check, self.count, chunks)
         recording = None if first is None else follow(loaded, inputs, *first, progress.layer)
         if recording is None:
             with kept.watching(below):
                 recording = record(loaded, inputs, below, kept.positions, progress.layer)
-        full = _Reference(loaded, inputs, recording)
+        full = _Reference(loaded, inputs, recording.logits)
         fixed = kept.unmoved(recording)
         for chunk in chunks:
             walked = walk(
@@ -149,6 +161,39 @@ class _Curve:
             decode(loaded, inputs, recording, None, [full.branch], progress.decoding(self.count))
             on_layer(full.result(full.itself()))
         return recording
+
+    def _draw_slowly(
+        self,
+        inputs: Inputs,
+        kept: _Kept,
+        below: list[int],
+        on_layer: Callable[[LayerResult], None],
+        check: Callable[[int, float], None],
+    ) -> None:
+        """The curve of a decoder with layers that have no attention: a pass for every K and every token decoded."""
+        loaded = self.loaded
+        rows = torch.arange(inputs.prompt_length - 1, inputs.length, device=loaded.device)
+        check(0, 0.0)
+        with kept.watching(below):
+            full = _Reference(loaded, inputs, run_model(loaded, inputs.model_inputs, rows))
+        for done, k in enumerate(self.ks):
+
+            def part(fraction: float, done: int = done, k: int = k) -> None:
+                check(k, (done + fraction) / len(self.ks))
+
+            part(0.0)
+            if k < self.count:
+                positions = kept.positions(k)
+                row = full.compare(k, dropped_logits(loaded, inputs.model_inputs, k, positions, rows))
+            else:
+                positions, row = torch.arange(inputs.length, device=loaded.device), full.itself()
+            for branch in (full.branch, row.branch):
+                if not finished(branch, inputs.max_new_tokens):
+                    # The full model's own greedy answer, where it is still to be found, comes with the first K.
+                    stay = positions if branch is row.branch else torch.arange(inputs.length, device=loaded.device)
+                    stay = stay[stay < inputs.prompt_length]
+                    branch.ids[:], branch.stopped = decode_dropped(loaded, inputs, branch.k, stay, branch.ids, part)
+            on_layer(full.result(row))
 
 
 def _chunks(loaded: Loaded, ks: list[int], size: int) -> Iterator[list[int]]:
@@ -194,8 +239,13 @@ class _Kept:
         """Reads the attention that top-r ranks by."""
         if self.strategy != "top-r" or not self.r:
             return nullcontext()
-        ranked_by = sorted({max(k - 1, 0) for k in ks})
+        ranked_by = sorted({self._ranked_by(k) for k in ks})
         return watch(self.loaded, Watch(torch.tensor([self.last_row], device=self.image.device), ranked_by, self._rank))
+
+    def _ranked_by(self, k: int) -> int:
+        """The layer whose attention ranks the image tokens for K: the last one before K that has attention."""
+        before = [layer for layer in self.loaded.attending if layer < k]
+        return before[-1] if before else next(iter(self.loaded.attending))
 
     def _rank(self, chunk: Chunk) -> None:
         self.ranking[chunk.layer] = chunk.weights[:, 0].mean(0)[self.image]
@@ -204,7 +254,7 @@ class _Kept:
         """Positions that remain from layer K on, ascending: [size]."""
         chosen = self.drawn
         if self.strategy == "top-r" and self.r:
-            order = self.ranking[max(k - 1, 0)].argsort(descending=True, stable=True)
+            order = self.ranking[self._ranked_by(k)].argsort(descending=True, stable=True)
             chosen = self.image[order[: self.r]]
         return torch.cat([self.text, chosen]).sort().values
 
@@ -251,11 +301,11 @@ class _Row:
 class _Reference:
     """The full model's side of every comparison; `branch` is its greedy answer, complete once decoded."""
 
-    def __init__(self, loaded: Loaded, inputs: Inputs, recording: Recording) -> None:
+    def __init__(self, loaded: Loaded, inputs: Inputs, logits: Tensor) -> None:
         self.loaded, self.inputs = loaded, inputs
         count, answer = len(loaded.layers), inputs.prepared.answer
-        self.logs = recording.logits[:-1].log_softmax(-1)
-        predicted = likeliest(loaded, recording.logits).tolist()
+        self.logs = logits[:-1].log_softmax(-1)
+        predicted = likeliest(loaded, logits).tolist()
         self.accepted: list[set[int]] = [*({int(i)} for i in inputs.answer_ids), set(inputs.stop_ids)]
         if answer.given:
             self.branch = find_branch(inputs, count, predicted, self.accepted)

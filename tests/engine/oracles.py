@@ -72,7 +72,9 @@ def cut_connections(loaded: Loaded, gone: Callable[[int, int], Tensor]) -> Itera
 
         return hook
 
-    handles = [layer.register_forward_pre_hook(cut(i), with_kwargs=True) for i, layer in enumerate(loaded.layers)]
+    # A layer without attention has no connections of this kind.
+    attending = [(i, layer) for i, layer in enumerate(loaded.layers) if i in loaded.attending]
+    handles = [layer.register_forward_pre_hook(cut(i), with_kwargs=True) for i, layer in attending]
     try:
         yield
     finally:
