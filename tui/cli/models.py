@@ -15,26 +15,12 @@ from .options import Engine, Json, show_size
 from .output import write
 
 if TYPE_CHECKING:
+    from flowtui.engine.families import Family
     from flowtui.engine.results import ModelInfo, Prepared
 
     from .progress import Reporter
 
-FAMILIES = (
-    {
-        "family": "llava",
-        "status": "supported",
-        "covers": "LLaVA-1.5 layout: one grid of image tokens per image, CLIP or SigLIP tower, any decoder size. "
-        "The demo model and llava-hf/llava-1.5-7b-hf are of this family.",
-    },
-    {
-        "family": "other image-text-to-text models",
-        "status": "generic",
-        "covers": "Loaded through transformers' auto classes. The decoder is found by its structure and must pass the "
-        "load-time self-test against eager attention, or the model is refused by name. Image tokens get a grid only "
-        "where each image has one block of them that fits the vision tower's patches or is square; tiles, row "
-        "separators and merged dynamic grids get attention shares and truncation, but no map.",
-    },
-)
+NAME_CELLS = 17
 MAX_HEADER_BYTES = 64 << 20
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 
@@ -60,7 +46,8 @@ def models(
     from flowtui.tui.table import to_json
 
     if check is None:
-        write(to_json(list(FAMILIES)) if json else "".join(_paragraph(family) for family in FAMILIES))
+        rows = list_families()
+        write(to_json(rows) if json else "".join(_paragraph(row) for row in rows))
         return
 
     import asyncio
@@ -70,6 +57,24 @@ def models(
     with Reporter() as reporter:
         report = asyncio.run(_check(check, reporter, engine, device, dtype, revision, trust_remote_code))
     write(to_json(report) if json else show_report(report))
+
+
+def list_families() -> list[dict[str, str]]:
+    """The known families and what is done with all others: family, title, status, grid, note, refused."""
+    from flowtui.engine.families import FAMILIES, OTHERS
+
+    def row(family: Family) -> dict[str, str]:
+        status = "refused" if family.refused else ("generic" if family is OTHERS else "supported")
+        return {
+            "family": family.model_type,
+            "title": family.title,
+            "status": status,
+            "grid": family.grid,
+            "note": family.note,
+            "refused": family.refused,
+        }
+
+    return [row(family) for family in (*FAMILIES.values(), OTHERS)]
 
 
 def estimate(info: ModelInfo, tokens: int) -> dict[str, int | None]:
@@ -178,8 +183,11 @@ def show_report(report: dict[str, Any]) -> str:
     return "".join(f"{name:<10} {visible(text)}\n" for name, text in lines)
 
 
-def _paragraph(family: dict[str, Any]) -> str:
-    from textwrap import fill
+def _paragraph(row: dict[str, str]) -> str:
+    """One family: its name beside what there is to say, in 80 cells."""
+    from textwrap import wrap
 
-    covers = fill(family["covers"], 78, initial_indent="  ", subsequent_indent="  ")
-    return f"{family['family']}: {family['status']}\n{covers}\n"
+    said = f"Refused: {row['refused']}." if row["refused"] else f"{row['grid']} {row['note']}"
+    lines = [*wrap(row["title"], 80 - NAME_CELLS), *wrap(said, 80 - NAME_CELLS)]
+    names = (row["family"] if i == 0 else "" for i in range(len(lines)))
+    return "".join(f"{name:<{NAME_CELLS}}{line}\n" for name, line in zip(names, lines, strict=True))
