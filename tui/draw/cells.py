@@ -39,6 +39,16 @@ def wrap(text: str, width: int, rows: int) -> list[str]:
     return lines
 
 
+def wrap_first(texts: Sequence[str], width: int, rows: int) -> list[str]:
+    """The first of the texts that fits whole into `rows` lines; of none the last, cut."""
+    lines: list[str] = []
+    for text in texts:
+        lines = wrap(text, width, rows)
+        if lines and not lines[-1].endswith("…"):
+            break
+    return lines
+
+
 def _head(text: str, width: int) -> str:
     """The longest beginning that takes at most `width` cells."""
     used = 0

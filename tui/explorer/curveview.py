@@ -9,7 +9,7 @@ from rich.text import Text
 from textual.strip import Strip
 
 from flowtui.engine.cliff import DEFAULT_ETA_NATS, describe_rule
-from flowtui.tui.draw.cells import heading, line, wrap
+from flowtui.tui.draw.cells import heading, line, wrap, wrap_first
 from flowtui.tui.draw.curve import AXIS_CELLS, Curve, curve_canvas, curve_lines
 from flowtui.tui.text import visible
 
@@ -45,7 +45,7 @@ class CurvePanel(Panel):
         if width < AXIS_CELLS + MIN_PLOT_CELLS:
             return made + note_lines(ink, width, words_at(facts, look, curve)[-1], ink.text, height - 1)
         # K = layer: the layer on screen is then the first one that does not see the image.
-        now = _fitting(words_at(facts, look, curve), width, 2 if height < 14 else 3)
+        now = wrap_first(words_at(facts, look, curve), width, 2 if height < 14 else 3)
         rule_lines = _rule(facts, width, max(1, min(4, height - 6 - len(now))))
         rows = max(1, height - 3 - len(now) - len(rule_lines))
         made += curve_lines(ink, width, self._canvas(frame, curve, width - AXIS_CELLS, rows), curve, look.layer)
@@ -94,14 +94,4 @@ def _rule(facts: Facts, width: int, rows: int) -> list[str]:
         f"cliff: same answer, KL ≤ {eta:g} nats from K on",
         f"cliff: same, KL ≤ {eta:g} nats",
     )
-    return _fitting(rules, width, rows)
-
-
-def _fitting(texts: tuple[str, ...], width: int, rows: int) -> list[str]:
-    """The first of the texts that fits whole, as lines; of none the last, cut."""
-    lines: list[str] = []
-    for text in texts:
-        lines = wrap(text, width, rows)
-        if lines and not lines[-1].endswith("…"):
-            break
-    return lines
+    return wrap_first(rules, width, rows)
