@@ -18,26 +18,24 @@ greedy text: log-probabilities and KL are the given answer's.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from flowtui.errors import UsageError
 
-from ._decode import Branch, decode, find_branch, finished
+from ._decode import decode, finished
 from ._drop import decode_dropped, dropped_logits, is_hybrid
-from ._logits import head, likeliest, run_model
+from ._kept import Kept
+from ._logits import head, run_model
 from ._record import Recording, record
+from ._reference import Reference
 from ._share import follow, shared_length
 from ._walk import Lane, walk
 from .budget import WALK_CHUNKS, rows_per_chunk
-from .inputs import Inputs, decode_answer
+from .inputs import Inputs
 from .loaded import Loaded
 from .results import LayerResult
-from .rows import Chunk, Watch, watch
 from .spec import TruncationParameters
 
 ANALYSIS = "truncation"
@@ -134,7 +132,7 @@ class _Curve:
             first: An earlier question that may begin alike, and its full pass.
             on_layer, check: As in `run`.
         """
-        loaded, kept = self.loaded, _Kept(self.loaded, inputs, self.parameters)
+        loaded, kept = self.loaded, Kept(self.loaded, inputs, self.parameters)
         below = [k for k in self.ks if k < self.count]
         if is_hybrid(loaded):
             self._draw_slowly(inputs, kept, below, on_layer, check)
@@ -145,7 +143,7 @@ class _Curve:
         if recording is None:
             with kept.watching(below):
                 recording = record(loaded, inputs, below, kept.positions, progress.layer)
-        full = _Reference(loaded, inputs, recording.logits)
+        full = Reference(loaded, inputs, recording.logits)
         fixed = kept.unmoved(recording)
         for chunk in chunks:
             walked = walk(
@@ -165,7 +163,7 @@ class _Curve:
     def _draw_slowly(
         self,
         inputs: Inputs,
-        kept: _Kept,
+        kept: Kept,
         below: list[int],
         on_layer: Callable[[LayerResult], None],
         check: Callable[[int, float], None],
@@ -175,7 +173,7 @@ class _Curve:
         rows = torch.arange(inputs.prompt_length - 1, inputs.length, device=loaded.device)
         check(0, 0.0)
         with kept.watching(below):
-            full = _Reference(loaded, inputs, run_model(loaded, inputs.model_inputs, rows))
+            full = Reference(loaded, inputs, run_model(loaded, inputs.model_inputs, rows))
         for done, k in enumerate(self.ks):
 
             def part(fraction: float, done: int = done, k: int = k) -> None:
@@ -206,65 +204,6 @@ def _chunks(loaded: Loaded, ks: list[int], size: int) -> Iterator[list[int]]:
         yield ks[start : start + step]
 
 
-class _Kept:
-    """Which tokens remain at each K.
-
-    Attributes:
-        size: How many.
-    """
-
-    def __init__(self, loaded: Loaded, inputs: Inputs, parameters: TruncationParameters) -> None:
-        self.loaded, self.strategy = loaded, parameters.strategy
-        self.image = inputs.image_positions
-        self.r = 0 if parameters.strategy == "all" else parameters.r
-        n, device = len(self.image), self.image.device
-        if not 0 <= self.r <= n:
-            raise UsageError(f"r is {self.r}, but the prompt has {n} image tokens.", f"Use r from 0 to {n}.")
-        everything = torch.arange(inputs.length, device=device)
-        self.text = everything[~torch.isin(everything, self.image)]
-        self.last_row = inputs.prompt_length - 1
-        if bool((self.image == self.last_row).any()):
-            raise UsageError(
-                "The prompt ends in an image token, so nothing is left to predict the answer once the image is cut.",
-                "Put the question after the image.",
-            )
-        self.size = len(self.text) + self.r
-        self.drawn = self.image[:0]
-        if parameters.strategy == "random-r":
-            order = torch.randperm(n, generator=torch.Generator().manual_seed(parameters.seed))
-            self.drawn = self.image[order[: self.r].to(device)]
-        self.ranking: dict[int, Tensor] = {}
-
-    def watching(self, ks: Sequence[int]) -> AbstractContextManager[None]:
-        """Reads the attention that top-r ranks by."""
-        if self.strategy != "top-r" or not self.r:
-            return nullcontext()
-        ranked_by = sorted({self._ranked_by(k) for k in ks})
-        return watch(self.loaded, Watch(torch.tensor([self.last_row], device=self.image.device), ranked_by, self._rank))
-
-    def _ranked_by(self, k: int) -> int:
-        """The layer whose attention ranks the image tokens for K: the last one before K that has attention."""
-        before = [layer for layer in self.loaded.attending if layer < k]
-        return before[-1] if before else next(iter(self.loaded.attending))
-
-    def _rank(self, chunk: Chunk) -> None:
-        self.ranking[chunk.layer] = chunk.weights[:, 0].mean(0)[self.image]
-
-    def positions(self, k: int) -> Tensor:
-        """Positions that remain from layer K on, ascending: [size]."""
-        chosen = self.drawn
-        if self.strategy == "top-r" and self.r:
-            order = self.ranking[self._ranked_by(k)].argsort(descending=True, stable=True)
-            chosen = self.image[order[: self.r]]
-        return torch.cat([self.text, chosen]).sort().values
-
-    def unmoved(self, recording: Recording) -> Tensor:
-        """Positions that no cut of the image can reach, such as the text before it: [C]."""
-        touched = torch.zeros(recording.calls[0].length, dtype=torch.bool, device=self.image.device)
-        touched[self.image] = True
-        return (~recording.changed_by(touched)).nonzero()[:, 0]
-
-
 def _lane(recording: Recording, k: int, fixed: Tensor) -> Lane:
     """The run that is cut at K: what differs from the full run."""
     moves = ~torch.isin(recording.positions[k], fixed)
@@ -287,60 +226,3 @@ class _Progress:
         start = self.done
         self.done += self.count
         return lambda fraction: self.check(k, min(1.0, (start + fraction * self.count) / self.total))
-
-
-@dataclass(frozen=True, slots=True)
-class _Row:
-    """One K: logprob [T] and kl [T], float32, and the greedy answer, complete once decoded."""
-
-    logprob: Tensor
-    kl: Tensor
-    branch: Branch
-
-
-class _Reference:
-    """The full model's side of every comparison; `branch` is its greedy answer, complete once decoded."""
-
-    def __init__(self, loaded: Loaded, inputs: Inputs, logits: Tensor) -> None:
-        self.loaded, self.inputs = loaded, inputs
-        count, answer = len(loaded.layers), inputs.prepared.answer
-        self.logs = logits[:-1].log_softmax(-1)
-        predicted = likeliest(loaded, logits).tolist()
-        self.accepted: list[set[int]] = [*({int(i)} for i in inputs.answer_ids), set(inputs.stop_ids)]
-        if answer.given:
-            self.branch = find_branch(inputs, count, predicted, self.accepted)
-        else:
-            # The model said it, so this is its greedy answer. Where rounding makes its own teacher-forced pass prefer
-            # another token, either one is agreement: the model itself is undecided there.
-            self.branch = Branch(count, len(answer.ids), list(answer.ids), answer.stopped)
-            for accepted, token in zip(self.accepted[: len(answer.ids) + answer.stopped], predicted, strict=False):
-                accepted.add(token)
-
-    def compare(self, k: int, logits: Tensor) -> _Row:
-        """One K's logits at the answer rows and the row after, [T+1 vocab], against the full model's."""
-        logs = logits[:-1].log_softmax(-1)
-        divergence = torch.nn.functional.kl_div(logs, self.logs, reduction="none", log_target=True).sum(-1).clamp_min(0)
-        branch = find_branch(self.inputs, k, likeliest(self.loaded, logits).tolist(), self.accepted)
-        return _Row(self.logprob(logs), divergence, branch)
-
-    def itself(self) -> _Row:
-        """K = L."""
-        logprob = self.logprob(self.logs)
-        return _Row(logprob, torch.zeros_like(logprob), self.branch)
-
-    def logprob(self, logs: Tensor) -> Tensor:
-        """The answer's log-probabilities: [T vocab] -> [T]."""
-        return logs.gather(-1, self.inputs.answer_ids[:, None])[:, 0]
-
-    def result(self, row: _Row) -> LayerResult:
-        """A finished row as the analysis' result."""
-        branch, answer = row.branch, self.inputs.prepared.answer
-        same = (branch.ids, branch.stopped) == (self.branch.ids, self.branch.stopped)
-        text = answer.text if tuple(branch.ids) == answer.ids else decode_answer(self.loaded, branch.ids)
-        arrays = {
-            "logprob": row.logprob.float().cpu().numpy(),
-            "kl": row.kl.float().cpu().numpy(),
-            "same": np.array(same),
-            "ids": np.array(branch.ids, dtype=np.int32),
-        }
-        return LayerResult(ANALYSIS, branch.k, arrays, text)
