@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -126,7 +126,7 @@ class _Lens:
     ) -> tuple[Tensor, ...]:
         """What `look` makes of the logits [chunk V] of some rows [R], put together."""
         # The head's own logits, soft-capped ones, the same in float32, and what a reduction needs beside them.
-        step = rows_per_chunk(4 * self.loaded.lm_head.weight.shape[0] * 4)
+        step = rows_per_chunk(4 * len(cast(Any, self.loaded.lm_head).weight) * 4)
         rows = rows.to(hidden.device)
         parts = [
             tuple(part.cpu() for part in look(head(self.loaded, hidden[rows[start : start + step]]), start))

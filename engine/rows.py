@@ -240,7 +240,7 @@ def _explicit(scores: Scores, value: Tensor) -> Tensor:
         return (weights @ value[:, :, None]).reshape(b, h, len(rows), -1)
 
     step = rows_per_chunk(3 * b * h * keys * 4)
-    chunks = torch.arange(q, device=value.device).split(step)
+    chunks = torch.split(torch.arange(q, device=value.device), step)
     if torch.is_grad_enabled():
         # Chunks are for nothing if the weights of all wait for the backward pass: they are computed again there.
         parts = [checkpoint(some, rows, use_reentrant=False, preserve_rng_state=False) for rows in chunks]

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextvars import copy_context
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -123,7 +124,7 @@ class _Collector:
         self.check(layer, FORWARD * done / len(self.wanted))
         if self.first is None:
             self.first = output
-        output.register_hook(lambda gradient: self.context.copy().run(self._take, layer, gradient))
+        cast(Any, output).register_hook(lambda gradient: self.context.copy().run(self._take, layer, gradient))
         return output
 
     def backward(self, loss: Tensor) -> None:
@@ -177,24 +178,28 @@ class _Groups:
 
 def _flow(scores: Scores, value: Tensor, gradient: Tensor, groups: _Groups) -> tuple[Tensor, Tensor]:
     """One layer's saliency by groups [4 4] float64 on the CPU and at the answer rows [T n] float32."""
+    # A layer may be on another device than the model's inputs.
+    query_groups, key_groups, tokens, image = (
+        part.to(gradient.device) for part in (groups.queries, groups.keys, groups.answer, groups.image)
+    )
     heads, kv_heads, keys = scores.query.shape[1], value.shape[1], value.shape[2]
     gradient = gradient[0].transpose(0, 1)
     sums = torch.zeros_like(groups.pairs)
-    image_rows = gradient.new_zeros((int(groups.answer.max()) + 1, len(groups.image)), dtype=torch.float32)
+    image_rows = gradient.new_zeros((int(tokens.max()) + 1, len(image)), dtype=torch.float32)
     # A row without a gradient has no saliency: in the last layer that is every row but the answer's.
     moving = gradient.any(0).any(-1).nonzero()[:, 0]
     # Scores, weights, gradients and their product live at the same time.
     step = rows_per_chunk(4 * heads * keys * 4)
     values = value[0].float().transpose(-1, -2)[:, None]
-    for rows in moving.split(step):
+    for rows in torch.split(moving, step) if len(moving) else ():
         reach = scores.reach(rows)
         weights = scores.weights(rows, reach)[0]
         of_rows = gradient[:, rows].float().reshape(kv_heads, heads // kv_heads, len(rows), -1)
         slope = (of_rows @ values[..., :reach]).reshape(weights.shape)
         saliency = weights.mul_(slope).sum(0).abs_()
         saliency.masked_fill_(torch.arange(reach, device=rows.device) >= rows[:, None], 0)
-        sums += (groups.queries[rows].T @ (saliency @ groups.keys[:reach])).cpu().double()
-        token = groups.answer[rows]
+        sums += (query_groups[rows].T @ (saliency @ key_groups[:reach])).cpu().double()
+        token = tokens[rows]
         whole = torch.nn.functional.pad(saliency[token >= 0], (0, keys - reach))
-        image_rows[token[token >= 0]] = whole[:, groups.image]
+        image_rows[token[token >= 0]] = whole[:, image]
     return sums / groups.pairs.clamp_min(1), image_rows

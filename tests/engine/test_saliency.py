@@ -430,6 +430,18 @@ def test_half_precision(tiny_directory: Path, tiny_llava: Loaded, tiny_inputs: I
         np.testing.assert_allclose(made[layer].arrays["flow"], flow, rtol=0, atol=tolerance * flow.max())
 
 
+def test_without_a_gradient_there_is_no_saliency(tiny_inputs: Inputs) -> None:
+    """As where the answer is certain in half precision."""
+    n = tiny_inputs.length
+    query, key = torch.randn(1, 4, n, 8), torch.randn(1, 2, n, 8)
+    scores = rows.Scores(query, key, None, 1.0, True, None)
+    groups = saliency._Groups(tiny_inputs, torch.device("cpu"))
+    flow, image_rows = saliency._flow(scores, key, torch.zeros(1, n, 4, 8), groups)
+    assert not flow.any()
+    assert image_rows.shape == (3, 144)
+    assert not image_rows.any()
+
+
 class StopError(CancelledError):
     pass
 
