@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TypeVar
 
 import numpy as np
@@ -52,7 +52,7 @@ def _not_zero(image: Image.Image) -> NDArray[np.bool_]:
     return np.asarray(values != 0 if values.ndim == 2 else values.any(axis=-1))
 
 
-def _decode(data: bytes, formats: Sequence[str], take: Callable[[Image.Image], T]) -> T:
+def _decode(data: bytes, formats: tuple[str, ...], take: Callable[[Image.Image], T]) -> T:
     """What is taken of an upright image; every way in which a file can be wrong is a `UsageError`."""
     try:
         # Pillow warns of large images where we refuse them; its warning would only come twice.

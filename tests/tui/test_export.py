@@ -159,6 +159,13 @@ def test_faithfulness_has_whole_curves(tmp_path: Path) -> None:
     deletion, insertion = export_run(run, ("faithfulness",), "svg", tmp_path)
     assert names([deletion, insertion]) == ["faithfulness-deletion.svg", "faithfulness-insertion.svg"]
     assert "random order" in deletion.read_text()
+    charts = SERIES["faithfulness"].charts(summarise(run))
+    for kind in ("deletion", "insertion"):
+        series = charts[f"faithfulness-{kind}"].series
+        # The last layer's CAM is zero: it has no order, and its line ends before.
+        assert series["cam"] == [*content["maps"]["cam"][f"{kind}_auc"][:2], None]
+        assert series["saliency"] == content["maps"]["saliency"][f"{kind}_auc"]
+        assert series["random order"] == [content["random"][f"{kind}_auc"]] * 3
 
 
 def test_everything_that_can_be_exported_has_its_analysis() -> None:

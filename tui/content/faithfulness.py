@@ -24,7 +24,7 @@ def content(run: Run, layer: int | None) -> Summary | None:
     maps: dict[str, Summary] = {
         name: {
             **{f"{curve}_auc": each(analysis, layers, _area_of(curve, i)) for curve in CURVES},
-            "ranked": each(analysis, layers, lambda r, i=i: bool(r.arrays["ranked"][i])),
+            "ranked": each(analysis, layers, _ranked(i)),
         }
         for i, name in enumerate(MAPS)
     }
@@ -64,6 +64,10 @@ def area(result: LayerResult, curve: str, row: int) -> float:
 
 def _area_of(curve: str, row: int) -> Callable[[LayerResult], float]:
     return lambda result: area(result, curve, row)
+
+
+def _ranked(row: int) -> Callable[[LayerResult], bool]:
+    return lambda result: bool(result.arrays["ranked"][row])
 
 
 def _floats(values: Any) -> list[float]:

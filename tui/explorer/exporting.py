@@ -14,6 +14,7 @@ from flowtui.tui.made_from import MADE_FROM
 
 log = logging.getLogger(__name__)
 
+
 def export_folder(path: Path | None) -> Path:
     """A folder beside the run file, named after it."""
     return Path("flowtui-export") if path is None else path.with_name(f"{path.stem}-export")
