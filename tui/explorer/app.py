@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -23,6 +23,7 @@ from textual.worker import Worker
 from flowtui.engine.results import Run
 from flowtui.engine.spec import DEMO_MODEL
 from flowtui.errors import FlowtuiError
+from flowtui.tui.config import Config
 from flowtui.tui.draw.graphics import Graphics, HalfBlock
 from flowtui.tui.text import visible
 
@@ -45,7 +46,7 @@ from .panel import Panel
 from .scrubberview import LayerPicked, ScrubberPanel
 from .statusbar import StatusPanel
 from .theme import ink_of
-from .view import ViewPanel
+from .view import LookPicked, ViewPanel
 from .views import VIEW_PANELS
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ class ExplorerApp(App[None]):
         compute: How to compute what is missing; None refuses to.
         graphics: The renderer of maps; half blocks by default.
         state_file: Where the view is remembered; None for nowhere.
-        keymap: Keys by binding id, in place of the built-in ones.
+        config: The user's settings: theme, colour map and keys are taken from them.
     """
 
     CSS_PATH = "explorer.tcss"
@@ -83,11 +84,11 @@ class ExplorerApp(App[None]):
         compute: computing.Compute | None = None,
         graphics: Graphics | None = None,
         state_file: Path | None = None,
-        keymap: Mapping[str, str] | None = None,
+        config: Config | None = None,
     ) -> None:
         super().__init__()
         self.facts = Facts(run)
-        self.look = recall(state_file, run)
+        self.look = recall(state_file, run, Look(palette=(config or Config()).palette))
         self.busy: Busy | None = None
         self._path = path
         self._compute = compute
@@ -98,8 +99,9 @@ class ExplorerApp(App[None]):
         self._ink = ink_of(self)
         self._worker: Worker[None] | None = None
         self._player: Timer | None = None
-        if keymap:
-            self.set_keymap(dict(keymap))
+        self._config = config or Config()
+        if self._config.keys:
+            self.set_keymap(dict(self._config.keys))
 
     def compose(self) -> ComposeResult:
         """Header, map, groups, curve (or the grid), scrubber, status."""
@@ -116,6 +118,11 @@ class ExplorerApp(App[None]):
     def on_mount(self) -> None:
         """First screen."""
         self.theme_changed_signal.subscribe(self, lambda _: self._new_theme())
+        if self._config.theme in self.available_themes:
+            self.theme = self._config.theme
+        else:
+            names = ", ".join(sorted(self.available_themes))
+            self.notify(f"There is no theme {self._config.theme!r}. There are: {names}.", severity="warning")
         self._player = self.set_interval(PLAY_S, self.play_on, pause=True)
         self._lay_out()
         self._show()
@@ -222,6 +229,10 @@ class ExplorerApp(App[None]):
     def on_layer_picked(self, event: LayerPicked) -> None:
         """A click on a layer."""
         self.look_at(self.look.at_layer(event.layer, self.facts.layers))
+
+    def on_look_picked(self, event: LookPicked) -> None:
+        """A click on something in a view."""
+        self.look_at(event.look)
 
     def action_play(self) -> None:
         """Starts or stops playing."""

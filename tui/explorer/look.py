@@ -15,6 +15,8 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 VIEWS: dict[View, str] = {
     "main": "main view",
     "grid": "grid: every layer's map",
+    "heads": "heads: image share and entropy of each",
+    "flow": "flow: what the answer takes from image, user and system",
 }
 """Views in the order of their keys (1, 2, ...), and what they show."""
 NORMS: tuple[Norm, ...] = get_args(Norm)
@@ -144,10 +146,10 @@ class Limits:
     items: int = 0
 
 
-def look_from_plain(plain: object, limits: Limits) -> Look:
+def look_from_plain(plain: object, limits: Limits, default: Look | None = None) -> Look:
     """A look from data that may come from anywhere; whatever does not fit the run falls back to the default."""
     values: dict[str, Any] = plain if isinstance(plain, dict) else {}
-    default = Look()
+    default = default or Look()
     choices: dict[str, tuple[Any, ...]] = {
         "kind": KINDS,
         "view": tuple(VIEWS),

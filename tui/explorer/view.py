@@ -4,9 +4,23 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from textual.message import Message
+
 from .facts import Facts
 from .look import Look, View
 from .panel import Panel
+
+
+class LookPicked(Message):
+    """Something was pointed at.
+
+    Attributes:
+        look: The look with that chosen.
+    """
+
+    def __init__(self, look: Look) -> None:
+        super().__init__()
+        self.look = look
 
 
 class ViewPanel(Panel):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from .flowview import FlowPanel
 from .gridview import GridPanel
+from .headsview import HeadsPanel
 from .view import ViewPanel
 
-VIEW_PANELS: tuple[type[ViewPanel], ...] = (GridPanel,)
+VIEW_PANELS: tuple[type[ViewPanel], ...] = (GridPanel, HeadsPanel, FlowPanel)
