@@ -70,7 +70,8 @@ TILES: tuple[Family, ...] = (
     Family(
         "llava_onevision",
         "LLaVA-OneVision",
-        "As LLaVA-NeXT; a large grid is shrunk to what the checkpoint allows.",
+        "As LLaVA-NeXT; a large grid is shrunk to what the checkpoint allows. Of several images in one prompt each has"
+        " one grid, on the image padded to a square.",
     ),
     Family("internvl", "InternVL 2.5 to 3.5", "One grid per tile of the stretched image, then one of a thumbnail."),
     Family(
@@ -89,13 +90,13 @@ TILES: tuple[Family, ...] = (
         "aya_vision",
         "Aya Vision",
         "One grid per tile of the stretched image, then one of a thumbnail.",
-        "Attention and MLP of a layer read the same norm: CAM has no post-attention site, use --site input.",
+        "Attention and MLP of a layer read the same norm, and CAM's usual site is that norm.",
     ),
     Family(
         "cohere2_vision",
         "Command A Vision",
         "One grid per tile of the stretched image, then one of a thumbnail.",
-        "Attention and MLP of a layer read the same norm: CAM has no post-attention site, use --site input. Needs the"
+        "Attention and MLP of a layer read the same norm, and CAM's usual site is that norm. Needs the"
         " package torchvision.",
     ),
     Family(

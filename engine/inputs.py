@@ -123,13 +123,22 @@ def _process(loaded: Loaded, prompt: str, images: list[Image.Image]) -> dict[str
     """The processor's tensors on the model's device, floating point ones in the model's precision."""
     # A template that writes the begin token itself must not get a second one.
     extra = {"add_special_tokens": False} if has_bos(loaded, prompt) else {}
-    try:
-        with warnings.catch_warnings():
-            # What libraries tell each other about their next versions.
-            warnings.simplefilter("ignore", DeprecationWarning)
-            batch: dict[str, Any] = dict(loaded.processor(images=images, text=prompt, return_tensors="pt", **extra))
-    except (ValueError, TypeError, KeyError, IndexError, RuntimeError) as error:
-        raise ModelError(f"The model's processor cannot make inputs of this prompt: {error}") from error
+    # Several images of one prompt are one sample, a list in a list, as in ProcessorMixin.apply_chat_template:
+    # LLaVA-OneVision takes a flat list for a sample each. A processor that knows only flat lists gets one.
+    ways: list[list[Any]] = [images] if len(images) == 1 else [[images], images]
+    batch: dict[str, Any] = {}
+    refused: Exception | None = None
+    for way in ways:
+        try:
+            with warnings.catch_warnings():
+                # What libraries tell each other about their next versions.
+                warnings.simplefilter("ignore", DeprecationWarning)
+                batch = dict(loaded.processor(images=way, text=prompt, return_tensors="pt", **extra))
+            break
+        except (ValueError, TypeError, KeyError, IndexError, AttributeError, RuntimeError) as error:
+            refused = refused or error
+    else:
+        raise ModelError(f"The model's processor cannot make inputs of this prompt: {refused}") from refused
     tensors = {RENAMED.get(k, k): v for k, v in batch.items() if isinstance(v, Tensor) and k not in UNUSED}
     return {k: v.to(loaded.device, loaded.dtype if v.is_floating_point() else None) for k, v in tensors.items()}
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from flowtui.engine.inputs import Inputs, decode_answer, prepare
 from flowtui.engine.loaded import Loaded
 from flowtui.engine.results import GROUPS, Answer
 from flowtui.engine.spec import RunSpec
-from flowtui.errors import UsageError
+from flowtui.errors import ModelError, UsageError
 from tests.engine.tiny import QUESTION
 from tests.factories import png
 
@@ -177,3 +178,34 @@ def test_a_begin_token_that_the_processor_puts_in_front_moves_no_group(
     moved = prepare(tiny_llava, spec)
     assert moved.prepared.tokens.text == plain.prepared.tokens.text
     assert _words(moved, "system") == _words(plain, "system")
+
+
+@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize("flat_only", [False, True])
+def test_images_of_one_prompt_are_one_sample(
+    tiny_llava: Loaded, monkeypatch: pytest.MonkeyPatch, count: int, flat_only: bool
+) -> None:
+    """Several go as a list in a list, as a chat template's own call gives them; to an older processor as a flat one."""
+    kind = type(tiny_llava.processor)
+    call, seen = kind.__call__, []
+
+    def look(self: object, images: list[Any], **rest: Any) -> Any:
+        seen.append([len(image) if isinstance(image, list) else image.size for image in images])
+        if flat_only and isinstance(images[0], list):
+            raise AttributeError("'list' object has no attribute 'convert'")
+        return call(self, images=images, **rest)
+
+    monkeypatch.setattr(kind, "__call__", look)
+    prepare(tiny_llava, _spec(images=(png(), png(120, 80, 1))[:count], answer="red"))
+    flat = [(96, 96), (120, 80)][:count]
+    assert seen == ([flat] if count == 1 else [[2], flat] if flat_only else [[2]])
+
+
+def test_what_a_processor_says_against_the_sample_is_told(tiny_llava: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: object, images: list[Any], **rest: Any) -> Any:
+        raise ValueError("nested" if isinstance(images[0], list) else "flat")
+
+    monkeypatch.setattr(type(tiny_llava.processor), "__call__", refuse)
+    for count, said in ((1, "flat"), (2, "nested")):
+        with pytest.raises(ModelError, match=f"cannot make inputs of this prompt: {said}"):
+            prepare(tiny_llava, _spec(images=(png(),) * count, answer="red"))
