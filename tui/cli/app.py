@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from . import cache, demo, doctor, engine, explore, export, models, precompute, run, show
+from . import cache, config, demo, doctor, engine, explore, export, models, precompute, run, show
 from .output import help_without_command
 
 
@@ -40,6 +40,7 @@ app.command()(show.show)
 app.command()(export.export)
 app.command()(models.models)
 app.add_typer(cache.cache, name="cache")
+app.command()(config.config)
 app.command()(doctor.doctor)
 app.command(hidden=True)(engine.engine)
 

@@ -10,12 +10,20 @@ import typer
 
 from flowtui.errors import UsageError
 
-from .options import Engine, RunFile
+from .options import RunFile
 
-Graphics = Annotated[str, typer.Option("--graphics", metavar="auto|halfblock|ascii", help="How pictures are drawn.")]
+Graphics = Annotated[
+    str | None,
+    typer.Option("--graphics", metavar="auto|kitty|sixel|halfblock|ascii", help="How pictures are drawn."),
+]
+
+OwnEngine = Annotated[
+    str | None,
+    typer.Option("--engine", metavar="local|ssh://HOST", help="Where to compute; else what flowtui config says."),
+]
 
 
-def explore(path: RunFile, graphics: Graphics = "auto", engine: Engine = "local") -> None:
+def explore(path: RunFile, graphics: Graphics = None, engine: OwnEngine = None) -> None:
     """Explore a run on the screen. Loads no model unless you ask it to compute something."""
     if not on_terminal():
         from .files import read_run

@@ -5,35 +5,42 @@ from __future__ import annotations
 from pathlib import Path
 
 
-def explore(path: Path, *, graphics: str = "auto", engine: str = "local") -> None:
+def explore(path: Path, *, graphics: str | None = None, engine: str | None = None) -> None:
     """Opens a run file and shows it until the user quits.
 
     Args:
         path: The run file.
-        graphics: "auto" or a renderer's name.
-        engine: Where to compute what is missing, should the user ask for it.
+        graphics: "auto" or a renderer's name; None for what the user's settings say.
+        engine: Where to compute what is missing, should the user ask for it; None likewise.
 
     Raises:
         RunFileError: The file is damaged, hostile or no run.
-        UsageError: No such renderer.
+        UsageError: No such renderer, or settings that make no sense.
     """
     import os
 
     from flowtui.cache.runfile import read_plain
     from flowtui.engine.results import Run
+    from flowtui.errors import UsageError
+    from flowtui.tui.config import load_config
     from flowtui.tui.draw.graphics import choose_graphics
 
     from .app import ExplorerApp
+    from .bindings import BINDING_IDS
     from .computing import compute_with
-    from .memory import keys_file, read_keymap, state_file
+    from .memory import state_file
 
     run = Run.from_plain(read_plain(path))
+    config = load_config()
+    unknown = config.keys.keys() - BINDING_IDS
+    if unknown:
+        raise UsageError(f"{config.path}: there is no binding {min(unknown)!r}.", "The help screen (?) names the ids.")
     app = ExplorerApp(
         run,
         path=path,
-        compute=compute_with(engine),
-        graphics=choose_graphics(graphics, os.environ),
+        compute=compute_with(engine or config.engine),
+        graphics=choose_graphics(graphics or config.graphics, os.environ),
         state_file=state_file(),
-        keymap=read_keymap(keys_file()),
+        config=config,
     )
     app.run()

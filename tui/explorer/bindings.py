@@ -60,6 +60,8 @@ SECTIONS: dict[str, list[Binding]] = {
 
 BINDINGS: list[BindingType] = [binding for section in SECTIONS.values() for binding in section]
 
+BINDING_IDS = frozenset(binding.id for section in SECTIONS.values() for binding in section if binding.id)
+
 HINTS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("layer.previous", "layer.next"), "layer"),
     (("help",), "help"),

@@ -1,4 +1,4 @@
-"""Remembers, per run, where the explorer was left, and reads the user's own keys. Failing at it is never an error."""
+"""Remembers, per run, where the explorer was left. Failing at it is never an error."""
 
 from __future__ import annotations
 
@@ -27,13 +27,6 @@ def state_file() -> Path:
     return user_state_path("flowtui") / "explorer.json"
 
 
-def keys_file() -> Path:
-    """Where a user may remap keys: JSON, binding id -> keys, for example {"layer.next": "l,right"}."""
-    from platformdirs import user_config_path
-
-    return user_config_path("flowtui") / "keys.json"
-
-
 def run_key(run: Run) -> str:
     """The same for the same question to the same model, wherever the file lies."""
     digest = hashlib.blake2b(digest_size=12)
@@ -44,14 +37,11 @@ def run_key(run: Run) -> str:
     return digest.hexdigest()
 
 
-def recall(path: Path | None, run: Run) -> Look:
+def recall(path: Path | None, run: Run, default: Look | None = None) -> Look:
     """The look the run was left with, or the default one."""
     views = _read(path) if path is not None else {}
-    tokens = run.tokens
-    limits = Limits(
-        run.model.layers, len(run.answer.tokens), run.model.heads, len(tokens.image_positions), len(tokens.ids)
-    )
-    return look_from_plain(views.get(run_key(run)), limits)
+    limits = Limits(run.model.layers, len(run.answer.tokens), run.model.heads, len(run.tokens.image_positions))
+    return look_from_plain(views.get(run_key(run)), limits, default)
 
 
 def remember(path: Path | None, run: Run, look: Look) -> None:
@@ -72,11 +62,6 @@ def remember(path: Path | None, run: Run, look: Look) -> None:
         log.info("the view is not remembered: %s", error)
         with suppress(OSError):
             temporary.unlink()
-
-
-def read_keymap(path: Path) -> dict[str, str]:
-    """Remapped keys by binding id; empty where there is no such file or it makes no sense."""
-    return {k: v for k, v in _read(path).items() if isinstance(v, str)}
 
 
 def _read(path: Path) -> dict[str, Any]:

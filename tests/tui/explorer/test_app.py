@@ -8,6 +8,7 @@ import pytest
 from textual.widgets import OptionList
 
 from flowtui.engine.results import Run
+from flowtui.tui.config import Config
 from flowtui.tui.draw.graphics import choose_graphics
 from flowtui.tui.explorer.app import ExplorerApp
 from flowtui.tui.explorer.bindings import SECTIONS
@@ -208,7 +209,7 @@ def test_every_binding_has_its_own_id() -> None:
 
 
 async def test_keys_can_be_remapped_and_are_shown_as_they_are() -> None:
-    app = ExplorerApp(SHORT, keymap={"layer.next": "x", "help": "f2"})
+    app = ExplorerApp(SHORT, config=Config(keys={"layer.next": "z", "help": "f2"}))
     async with app.run_test(size=(120, 40)) as pilot:
         await pilot.pause()
         await pilot.press("x", "x", "l")

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from flowtui.tui.explorer.look import OPACITIES, Limits, Look, look_from_plain
-from flowtui.tui.explorer.memory import MAX_RUNS, read_keymap, recall, remember, run_key
+from flowtui.tui.explorer.memory import MAX_RUNS, recall, remember, run_key
 from tests.factories import random_run
 
 RUN = random_run()
@@ -36,7 +36,6 @@ def test_a_broken_file_is_as_good_as_none(tmp_path: Path, content: bytes) -> Non
     path = tmp_path / "explorer.json"
     path.write_bytes(content)
     assert recall(path, RUN) == Look()
-    assert read_keymap(path) == {}
     remember(path, RUN, Look(layer=4))
     assert recall(path, RUN).layer == 4
 
@@ -57,9 +56,3 @@ def test_failure_is_silent(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_what_does_not_fit_falls_back(plain: object) -> None:
     assert look_from_plain(plain, Limits(12, 3, 4, 144)) == Look()
-
-
-def test_keymap_keeps_text_only(tmp_path: Path) -> None:
-    path = tmp_path / "keys.json"
-    path.write_text('{"layer.next": "x,right", "quit": 5}')
-    assert read_keymap(path) == {"layer.next": "x,right"}
