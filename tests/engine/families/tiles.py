@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
 import transformers as hf
 
 from flowtui.engine.processors import images_only
@@ -160,7 +159,6 @@ def idefics3(folder: Path) -> None:
 
 
 def smolvlm(folder: Path) -> None:
-    pytest.importorskip("num2words", reason="SmolVLM's processor needs the package num2words")
     tokenizer = _idefics3_tokenizer(image_token="<image>", global_image_token="<global-img>", video_token="<video>")
     config = hf.SmolVLMConfig(
         vision_config=VISION,
