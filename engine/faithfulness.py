@@ -191,7 +191,7 @@ class _Scene:
         own = kept.shape[1] + len(self.text)
         keys_values = 2 * (own + len(self.fixed)) * info.d_model * info.kv_heads // info.heads
         step = rows_per_chunk(element * (keys_values + 16 * own * info.d_model) // WALK_CHUNKS)
-        yield from kept.split(step)
+        yield from torch.split(kept, step)
 
     def answers(self, kept: Tensor, report: Callable[[], None]) -> list[float]:
         """Probability of the answer with only these image tokens (indices among them, [B m]), for each row."""

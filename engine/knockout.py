@@ -1,8 +1,8 @@
 """Attention knockout: what the answer loses when tokens of one kind can no longer look at those of another.
 
 Source: Geva et al. 2023, "Dissecting Recall of Factual Associations" (sliding windows of layers); for images Zhang et
-al., NAACL 2025. An edge is cut in `window` layers at once, centred on the layer of the result, and the change of the
-answer's log-probability says how much flows there.
+al. 2025, "Cross-modal Information Flow in Multimodal Large Language Models". An edge is cut in `window` layers at
+once, centred on the layer of the result, and the change of the answer's log-probability says how much flows there.
 
 The query side of an edge: `answer` is the answer rows, each of which predicts an answer token; `user` is the user's
 tokens without the answer rows. The key side goes by position. A position always keeps the connection to itself.

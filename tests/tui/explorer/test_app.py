@@ -209,7 +209,7 @@ def test_every_binding_has_its_own_id() -> None:
 
 
 async def test_keys_can_be_remapped_and_are_shown_as_they_are() -> None:
-    app = ExplorerApp(SHORT, config=Config(keys={"layer.next": "z", "help": "f2"}))
+    app = ExplorerApp(SHORT, config=Config(keys={"layer.next": "f5", "help": "f2"}))
     async with app.run_test(size=(120, 40)) as pilot:
         await pilot.pause()
         await pilot.press("x", "x", "l")
