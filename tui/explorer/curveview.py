@@ -15,7 +15,6 @@ from flowtui.tui.text import visible
 
 from .facts import Facts
 from .frame import Frame
-from .look import Look
 from .mapview import note_lines
 from .panel import Panel
 
@@ -42,15 +41,16 @@ class CurvePanel(Panel):
                 + note_lines(ink, width, f"{facts.gap('truncation')} Press r to compute it.", ink.warn, 2)
                 + [line(ink, width, (text, ink.dim)) for text in wrap(rule, width, max(0, height - 3))]
             )
-        if width < AXIS_CELLS + MIN_PLOT_CELLS:
-            return made + note_lines(ink, width, words_at(facts, look, curve)[-1], ink.text, height - 1)
         # K = layer: the layer on screen is then the first one that does not see the image.
-        now = wrap_first(words_at(facts, look, curve), width, 2 if height < 14 else 3)
-        rule_lines = _rule(facts, width, max(1, min(4, height - 6 - len(now))))
-        rows = max(1, height - 3 - len(now) - len(rule_lines))
+        words = words_at(facts, look.layer, look.token, curve)
+        if width < AXIS_CELLS + MIN_PLOT_CELLS:
+            return made + note_lines(ink, width, words[-1], ink.text, height - 1)
+        now = wrap_first(words, width, 2 if height < 14 else 3)
+        rule = rule_lines(facts, width, max(1, min(4, height - 6 - len(now))))
+        rows = max(1, height - 3 - len(now) - len(rule))
         made += curve_lines(ink, width, self._canvas(frame, curve, width - AXIS_CELLS, rows), curve, look.layer)
         made += [line(ink, width, (text, ink.text)) for text in now]
-        made += [line(ink, width, (text, ink.dim)) for text in rule_lines]
+        made += [line(ink, width, (text, ink.dim)) for text in rule]
         return made
 
     def _canvas(self, frame: Frame, curve: Curve, width: int, rows: int) -> list[Text]:
@@ -68,16 +68,16 @@ def cliff_words(facts: Facts) -> str:
     return "no cliff" if facts.cliff.k is None else f"cliff K {facts.cliff.k}"
 
 
-def words_at(facts: Facts, look: Look, curve: Curve) -> tuple[str, ...]:
-    """What cutting the image at the current K does, in words: in full, and shorter."""
-    k = look.layer
+def words_at(facts: Facts, k: int, token: int | None, curve: Curve) -> tuple[str, ...]:
+    """What cutting the image at K does, in words: in full, and shorter."""
     if not np.isfinite(curve.kl[k]):
         return (f"K {k}: not computed yet. Press r.",)
     seen = ("no layer sees the image", "layer 0 sees the image", f"layers 0–{k - 1} see the image")[min(k, 2)]
+    seen = "every layer sees the image" if k == facts.layers else seen
     text = visible(facts.text_at(k) or "").strip()
     answer = "same answer" if curve.same[k] else f"answers “{text}”" if text else "answers with no text"
     # A true minus sign, as wide as the digits.
-    logprob = f"{facts.logprob(k, look.token):.2f}".replace("-", "−")
+    logprob = f"{facts.logprob(k, token):.2f}".replace("-", "−")
     return (
         f"K {k}: {seen}, KL {curve.kl[k]:.3f} nats, log p {logprob}, {answer}",
         f"K {k}: KL {curve.kl[k]:.3f} nats, log p {logprob}, {answer}",
@@ -85,7 +85,7 @@ def words_at(facts: Facts, look: Look, curve: Curve) -> tuple[str, ...]:
     )
 
 
-def _rule(facts: Facts, width: int, rows: int) -> list[str]:
+def rule_lines(facts: Facts, width: int, rows: int) -> list[str]:
     """The cliff's rule, as fully as it fits."""
     eta = facts.cliff.eta if facts.cliff is not None else DEFAULT_ETA_NATS
     rules = (
