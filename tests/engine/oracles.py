@@ -115,16 +115,17 @@ def dropped_logits(loaded: Loaded, inputs: Inputs, k: int, gone: Tensor) -> Tens
 
 def slow_greedy(loaded: Loaded, inputs: Inputs, k: int, gone: Tensor) -> tuple[list[int], bool]:
     """The greedy answer with `gone` hidden from layer k on: a whole masked forward pass for every new token."""
-    ids = inputs.model_inputs["input_ids"][:, : inputs.prompt_length]
-    per_token = [n for n, v in inputs.model_inputs.items() if v.shape == inputs.model_inputs["input_ids"].shape]
+    whole, start = inputs.model_inputs["input_ids"].shape, inputs.prompt_length
+    # Kinds of tokens, as the families document them: PaliGemma calls its causal suffix 1, others their text 0.
+    kind = 1 if loaded.info.family == "paligemma" else 0
     answer: list[int] = []
     while len(answer) < inputs.max_new_tokens:
-        so_far = torch.cat([ids, torch.tensor([answer], dtype=ids.dtype)], 1)
-        # Kinds of tokens, where a model wants them: 0 is text.
-        kinds = {name: torch.zeros_like(so_far) for name in per_token}
-        for name in per_token:
-            kinds[name][:, : inputs.prompt_length] = inputs.model_inputs[name][:, : inputs.prompt_length]
-        now = {**inputs.model_inputs, **kinds, "input_ids": so_far, "attention_mask": torch.ones_like(so_far)}
+        now = dict(inputs.model_inputs)
+        for name, value in inputs.model_inputs.items():
+            if value.shape == whole:
+                assert name in ("input_ids", "attention_mask") or name.endswith("type_ids"), name
+                new = {"input_ids": answer, "attention_mask": [1] * len(answer)}.get(name, [kind] * len(answer))
+                now[name] = torch.cat([value[:, :start], value.new_tensor(new)[None]], 1)
         scores = masked_logits(loaded, now, k, gone)[-1]
         # The image placeholder is never an answer: a model could not read on from it.
         scores[loaded.image_token_id] = -torch.inf

@@ -24,7 +24,7 @@ from flowtui.engine.spec import CamParameters, RunSpec, TruncationParameters
 from flowtui.errors import UnsupportedModelError
 from tests.engine.families.fixed import FAMILIES, build_blip_2_t5
 from tests.engine.families.test_fixed_grids import load
-from tests.engine.oracles import masked_logits
+from tests.engine.oracles import masked_logits, slow_greedy
 from tests.engine.tiny import QUESTION
 from tests.factories import png
 
@@ -130,30 +130,9 @@ def test_truncation_against_masking_the_image(name: str) -> None:
         logits = masked_logits(loaded, inputs.model_inputs, result.layer, inputs.image_positions)
         logs = logits[inputs.answer_rows].log_softmax(-1).gather(-1, inputs.answer_ids[:, None])[:, 0]
         assert result.arrays["logprob"] == pytest.approx(np.asarray(logs), abs=1e-4)
-        assert result.arrays["ids"].tolist() == _masked_answer(loaded, inputs, result.layer)
+        assert result.arrays["ids"].tolist() == slow_greedy(loaded, inputs, result.layer, inputs.image_positions)[0]
         texts.add(tuple(result.arrays["ids"].tolist()))
     assert len(texts) > 1
-
-
-def _masked_answer(loaded: Loaded, inputs: Inputs, k: int) -> list[int]:
-    """Greedy ids, a whole masked pass for each; kinds of new tokens as the family's documentation has them."""
-    prompt = _prompt(inputs)
-    # PaliGemma calls its causal suffix 1, Gemma 3 its text 0.
-    kind = 1 if loaded.info.family == "paligemma" else 0
-    ids: list[int] = []
-    while len(ids) < STEPS:
-        now = dict(prompt)
-        for name, value in prompt.items():
-            if value.shape == prompt["input_ids"].shape:
-                new = {"input_ids": ids, "attention_mask": [1] * len(ids)}.get(name, [kind] * len(ids))
-                now[name] = torch.cat([value, value.new_tensor(new)[None]], 1)
-        scores = masked_logits(loaded, now, k, inputs.image_positions)[-1]
-        scores[loaded.image_token_id] = -torch.inf
-        token = int(scores.argmax())
-        if token in inputs.stop_ids:
-            break
-        ids.append(token)
-    return ids
 
 
 def test_an_encoder_decoder_is_refused_by_name(tmp_path: Path) -> None:
