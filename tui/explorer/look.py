@@ -16,6 +16,7 @@ VIEWS: dict[View, str] = {
     "main": "main view",
     "grid": "grid: every layer's map",
     "heads": "heads: image share and entropy of each",
+    "tokens": "tokens: the sequence and what the answer attends to",
     "flow": "flow: what the answer takes from image, user and system",
 }
 """Views in the order of their keys (1, 2, ...), and what they show."""

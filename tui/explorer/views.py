@@ -5,6 +5,7 @@ from __future__ import annotations
 from .flowview import FlowPanel
 from .gridview import GridPanel
 from .headsview import HeadsPanel
+from .tokensview import TokensPanel
 from .view import ViewPanel
 
-VIEW_PANELS: tuple[type[ViewPanel], ...] = (GridPanel, HeadsPanel, FlowPanel)
+VIEW_PANELS: tuple[type[ViewPanel], ...] = (GridPanel, HeadsPanel, TokensPanel, FlowPanel)
