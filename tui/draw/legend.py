@@ -15,14 +15,22 @@ from .ink import Ink, style
 
 
 def legend(
-    ink: Ink, width: int, high: str, *, notes: Sequence[str] = (), plain: bool = False, palette: str = "inferno"
+    ink: Ink,
+    width: int,
+    high: str,
+    *,
+    low: str = "0",
+    notes: Sequence[str] = (),
+    plain: bool = False,
+    palette: str = "inferno",
 ) -> Strip:
-    """From 0 to the highest value.
+    """From the lowest value to the highest.
 
     Args:
         ink: Colours.
         width: Cells.
         high: The highest value, with its unit.
+        low: The lowest value.
         notes: Said at the right edge: the first that there is room for.
         plain: Show the glyph ramp of character art instead of colours alone.
         palette: Colour map.
@@ -34,6 +42,6 @@ def legend(
     for glyph, shade in zip(glyphs, colours, strict=True):
         front = (255, 255, 255) if ink.dark else (0, 0, 0)
         bar.append((glyph, style(front if plain else tuple(shade), ink.background)))
-    room = width - steps - cell_len(high) - 4
+    room = width - steps - cell_len(high) - cell_len(low) - 3
     right = [(note, ink.dim) for note in notes if cell_len(note) <= room][:1]
-    return line(ink, width, ("0 ", ink.dim), *bar, (f" {high}", ink.text), right=right)
+    return line(ink, width, (f"{low} ", ink.dim), *bar, (f" {high}", ink.text), right=right)

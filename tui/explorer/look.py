@@ -18,6 +18,7 @@ VIEWS: dict[View, str] = {
     "heads": "heads: image share and entropy of each",
     "tokens": "tokens: the sequence and what the answer attends to",
     "flow": "flow: what the answer takes from image, user and system",
+    "matrix": "matrix: who looks at what",
 }
 """Views in the order of their keys (1, 2, ...), and what they show."""
 NORMS: tuple[Norm, ...] = get_args(Norm)

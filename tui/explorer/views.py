@@ -5,7 +5,8 @@ from __future__ import annotations
 from .flowview import FlowPanel
 from .gridview import GridPanel
 from .headsview import HeadsPanel
+from .matrixview import MatrixPanel
 from .tokensview import TokensPanel
 from .view import ViewPanel
 
-VIEW_PANELS: tuple[type[ViewPanel], ...] = (GridPanel, HeadsPanel, TokensPanel, FlowPanel)
+VIEW_PANELS: tuple[type[ViewPanel], ...] = (GridPanel, HeadsPanel, TokensPanel, FlowPanel, MatrixPanel)
