@@ -1,4 +1,7 @@
-"""Runs one analysis: chooses its module, reports progress, cancels between layers, survives a lack of memory once."""
+"""Runs one analysis: chooses its module and what memory it may take, reports progress, cancels between layers.
+
+What does not fit is refused before it starts (`flowtui.engine.fit`); a lack of memory all the same is survived once.
+"""
 
 from __future__ import annotations
 
@@ -8,17 +11,19 @@ import re
 from collections.abc import Callable, Sequence
 from importlib import import_module
 
-import psutil
 import torch
 
 from flowtui.errors import CancelledError, OutOfMemoryError, UsageError
 
-from .budget import smaller_chunks
+from .budget import limits, smaller_chunks
 from .failures import is_out_of_memory
+from .fit import Need, plan, refusal
+from .free import free_beside, free_on
 from .inputs import Inputs
 from .loaded import Loaded
+from .measure import sizes_of
 from .results import LayerResult
-from .spec import ANALYSES, PARAMETERS, Parameters, TruncationParameters
+from .spec import ANALYSES, PARAMETERS, AnalysisName, Parameters, TruncationParameters
 
 log = logging.getLogger(__name__)
 
@@ -47,13 +52,20 @@ def run_analysis(
 
     Raises:
         CancelledError: `cancelled` said yes.
-        OutOfMemoryError: Not enough memory, in smaller chunks neither; with needed and free bytes.
+        OutOfMemoryError: Not enough memory, in smaller chunks neither; before anything is computed where that can be
+            told by then. With needed and free bytes.
         UsageError: No such layer.
     """
     count = loaded.info.layers + isinstance(parameters, TruncationParameters)
     wanted = sorted(set(range(count) if layers is None else layers))
     if wanted and not 0 <= wanted[0] <= wanted[-1] < count:
         raise UsageError(f"This analysis of {loaded.info.name} has layers 0 to {count - 1}.", "Ask for those.")
+    if not wanted:
+        return
+    need = plan_analysis(loaded, inputs, parameters, wanted)
+    log.info("%s of %d layers, %d tokens: %s", need.analysis, len(wanted), inputs.length, need)
+    if not need.fits:
+        raise refusal(need, str(loaded.device), free_beside(loaded), inputs.length)
     delivered: set[int] = set()
 
     def deliver(result: LayerResult) -> None:
@@ -71,13 +83,23 @@ def run_analysis(
             raise CancelledError("Cancelled.")
         _run(loaded, inputs, parameters, [layer for layer in wanted if layer not in delivered], deliver, check)
 
-    shortage = _shortage(attempt, loaded)
-    if shortage is not None:
-        log.warning("out of memory, trying again in smaller chunks: %s", shortage)
-        with smaller_chunks():
-            shortage = _shortage(attempt, loaded)
+    with limits(need.chunk_bytes, recompute=need.recompute):
+        shortage = _shortage(attempt, loaded)
+        if shortage is not None:
+            log.warning("out of memory, trying again in smaller chunks: %s", shortage)
+            with smaller_chunks():
+                shortage = _shortage(attempt, loaded)
     if shortage is not None:
         raise OutOfMemoryError(shortage, "Use a smaller image, a shorter answer, half precision or another device.")
+
+
+def plan_analysis(loaded: Loaded, inputs: Inputs, parameters: Parameters, layers: Sequence[int]) -> Need:
+    """How an analysis of these layers, ascending and at least one, is run within what is free now."""
+    return plan(_name(parameters), sizes_of(loaded, inputs), parameters, layers, free_beside(loaded))
+
+
+def _name(parameters: Parameters) -> AnalysisName:
+    return next(name for name in ANALYSES if type(parameters) is PARAMETERS[name])
 
 
 def _run(
@@ -89,8 +111,7 @@ def _run(
     check: Callable[[int, float], None],
 ) -> None:
     # By name: an analysis that is not asked for costs no import, and cannot stand in another's way.
-    name = next(name for name in ANALYSES if type(parameters) is PARAMETERS[name])
-    import_module(f".{name}", __package__).run(loaded, inputs, parameters, layers, on_layer, check)
+    import_module(f".{_name(parameters)}", __package__).run(loaded, inputs, parameters, layers, on_layer, check)
 
 
 def _shortage(attempt: Callable[[], None], loaded: Loaded) -> str | None:
@@ -120,6 +141,4 @@ def describe_shortage(text: str, device: torch.device) -> str:
     """
     found = re.search(r"(?:[Tt]ried to allocate|allocate) ([\d.]+) ?(bytes|[KMGT]iB)", text)
     needed = f"{int(float(found[1]) * _UNITS[found[2]]):,} bytes more" if found else "more memory than there is"
-    on_gpu = device.type == "cuda"
-    free = torch.cuda.mem_get_info(device)[0] if on_gpu else int(psutil.virtual_memory().available)
-    return f"The device {device} is out of memory: the analysis needs {needed}, {free:,} bytes are free."
+    return f"The device {device} is out of memory: the analysis needs {needed}, {free_on(device):,} bytes are free."

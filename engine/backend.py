@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Protocol
 
+from .fit import Fit, Wanted
 from .results import Answer, LayerResult, ModelInfo, Prepared
 from .spec import Parameters, RunSpec
 
@@ -31,8 +33,24 @@ class Backend(Protocol):
     def load(self, name: str, *, revision: str | None, dtype: str, device: str, trust_remote_code: bool) -> HasInfo:
         """Loads a model."""
 
+    def fit(
+        self, name: str, options: Mapping[str, Any], spec: RunSpec, wanted: Wanted, held: Any, is_held: bool
+    ) -> Fit | None:
+        """What a model, a prompt and analyses take, without loading it; None where it cannot be told.
+
+        Args:
+            name, options: As for `load`.
+            spec: The prompt.
+            wanted: Analyses.
+            held: The model that is loaded now, which loading another one would drop; or None.
+            is_held: Whether that is the model that is asked about.
+        """
+
     def prepare(self, loaded: Any, spec: RunSpec, answer: Answer | None) -> HasPrepared:
         """Tokenises a spec and answers it, or takes the answer as it is pinned."""
+
+    def seconds(self, loaded: Any, inputs: Any, parameters: Parameters, layers: Sequence[int]) -> float | None:
+        """About how long an analysis takes; None where nobody knows."""
 
     def analyse(
         self,
@@ -48,19 +66,40 @@ class Backend(Protocol):
 
 
 class TorchBackend:
-    """The real analyses."""
+    """The real analyses.
+
+    Attributes:
+        seconds_per_token: Of a forward pass of the model that is loaded, once one has been seen.
+    """
+
+    def __init__(self) -> None:
+        self.seconds_per_token: float | None = None
 
     def load(self, name: str, *, revision: str | None, dtype: str, device: str, trust_remote_code: bool) -> HasInfo:
         """See `flowtui.engine.models.load_model`."""
         from .models import load_model
 
+        self.seconds_per_token = None
         return load_model(name, revision=revision, dtype=dtype, device=device, trust_remote_code=trust_remote_code)
+
+    def fit(
+        self, name: str, options: Mapping[str, Any], spec: RunSpec, wanted: Wanted, held: Any, is_held: bool
+    ) -> Fit | None:
+        """See `flowtui.engine.scout`."""
+        from .scout import look, scout
+        from .weights import weights_bytes
+
+        if is_held:
+            return look(held, spec, wanted, self.seconds_per_token)
+        freed_bytes = 0 if held is None else weights_bytes(held.model)
+        return scout(name, spec, wanted, freed_bytes=freed_bytes, **options)
 
     def prepare(self, loaded: Any, spec: RunSpec, answer: Answer | None) -> HasPrepared:
         """See `flowtui.engine.inputs.prepare`."""
         from .inputs import prepare
 
-        return prepare(loaded, spec, answer)
+        with self._timed(loaded):
+            return prepare(loaded, spec, answer)
 
     def analyse(
         self,
@@ -75,4 +114,26 @@ class TorchBackend:
         """See `flowtui.engine.analyses.run_analysis`."""
         from .analyses import run_analysis
 
-        run_analysis(loaded, inputs, parameters, layers, on_layer, on_progress, cancelled)
+        with self._timed(loaded):
+            run_analysis(loaded, inputs, parameters, layers, on_layer, on_progress, cancelled)
+
+    def seconds(self, loaded: Any, inputs: Any, parameters: Parameters, layers: Sequence[int]) -> float | None:
+        """See `flowtui.engine.analyses.plan_analysis`."""
+        from .analyses import plan_analysis
+
+        if self.seconds_per_token is None or not layers:
+            return None
+        passes = plan_analysis(loaded, inputs, parameters, sorted(set(layers))).passes
+        return passes * self.seconds_per_token * int(inputs.length)
+
+    @contextmanager
+    def _timed(self, loaded: Any) -> Iterator[None]:
+        """Times the first forward pass inside, if none has been timed yet."""
+        if self.seconds_per_token is not None:
+            yield
+            return
+        from .measure import Stopwatch
+
+        with Stopwatch(loaded) as watch:
+            yield
+        self.seconds_per_token = watch.seconds_per_token

@@ -11,6 +11,7 @@ from typing import Any, Self
 
 from flowtui.errors import CancelledError, EngineError, FlowtuiError, ProtocolError
 
+from .fit import Fit, Wanted, fit_from_plain
 from .link import Call, Hello, Link
 from .protocol import Message, spec_to_plain
 from .replies import Progress as Progress
@@ -82,6 +83,11 @@ class EngineClient:
         """Whether the engine process is there."""
         return self._link.ended is None
 
+    @property
+    def has_model(self) -> bool:
+        """Whether a model has been loaded."""
+        return "load" in self._said
+
     async def __aenter__(self) -> Self:
         return self
 
@@ -114,6 +120,48 @@ class EngineClient:
         }
         reply = await self._ask("load", values, on_progress)
         return checked(model_from_plain, reply["model"])
+
+    async def fit(
+        self,
+        spec: RunSpec,
+        wanted: Wanted,
+        *,
+        revision: str | None = None,
+        dtype: str | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> Fit | None:
+        """What a spec's model, its prompt and analyses of it take, before anything is loaded.
+
+        Args:
+            spec: The spec.
+            wanted: Parameters of the analyses, and their layers (or K); None for all.
+            revision, dtype: In place of the spec's.
+            on_progress: Told what happens.
+
+        Returns:
+            What they take; None where that cannot be told, for `load` to say why.
+
+        Raises:
+            FlowtuiError: The engine went away, or was asked for what cannot be meant.
+        """
+        values = {
+            "model": spec.model,
+            "revision": revision or spec.revision,
+            "dtype": dtype or spec.dtype,
+            "device": spec.device,
+            "trust_remote_code": spec.trust_remote_code,
+            "spec": spec_to_plain(spec),
+            "analyses": [
+                {
+                    "analysis": analysis_name(parameters),
+                    "parameters": parameters_to_plain(parameters),
+                    "layers": None if layers is None else list(layers),
+                }
+                for parameters, layers in wanted
+            ],
+        }
+        reply = await self._ask("fit", values, on_progress)
+        return None if reply["fit"] is None else checked(fit_from_plain, reply["fit"])
 
     async def prepare(
         self, spec: RunSpec, on_progress: OnProgress | None = None, *, answer: Answer | None = None
@@ -198,9 +246,11 @@ class EngineClient:
                 last = reply
                 if reply["type"] == "progress" and on_progress is not None:
                     on_progress(to_progress(reply, None))
-        expected = {"load": "loaded", "prepare": "prepared"}[kind]
+        expected = {"fit": "fitted", "load": "loaded", "prepare": "prepared"}[kind]
         if last.get("type") != expected:
             raise ProtocolError(f"The engine answered {kind} with {last.get('type')}.")
+        if kind == "fit":
+            return last
         self._said[kind] = values
         if kind == "load":
             self._said.pop("prepare", None)

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 import psutil
 
+from .host import free_host_bytes
+
 _QUERY = "--query-gpu=index,uuid,name,memory.total,memory.free"
 _TIMEOUT_S = 10.0
 
@@ -33,8 +35,7 @@ class Device:
 
 def find_devices() -> tuple[Device, ...]:
     """The GPUs, then the CPU."""
-    memory = psutil.virtual_memory()
-    return (*_nvidia_gpus(), Device("cpu", "", int(memory.total), int(memory.available)))
+    return (*_nvidia_gpus(), Device("cpu", "", int(psutil.virtual_memory().total), free_host_bytes()))
 
 
 def _nvidia_gpus() -> list[Device]:

@@ -78,7 +78,7 @@ def prepare(loaded: Loaded, spec: RunSpec, answer: Answer | None = None) -> Inpu
     """
     images = [decode_image(data) for data in spec.images]
     text, before_user = prompt_text(loaded, spec)
-    prompt = _process(loaded, text, images)
+    prompt = process_prompt(loaded, text, images)
     start = prompt["input_ids"].shape[1]
     prompt_ids = prompt["input_ids"][0].cpu().numpy().astype(np.int64)
     image_positions = np.flatnonzero(prompt_ids == loaded.image_token_id)
@@ -119,7 +119,7 @@ def _pieces(loaded: Loaded, ids: NDArray[np.int64] | tuple[int, ...]) -> tuple[s
     return tuple(str(loaded.processor.tokenizer.decode([int(i)])) for i in ids)
 
 
-def _process(loaded: Loaded, prompt: str, images: list[Image.Image]) -> dict[str, Tensor]:
+def process_prompt(loaded: Loaded, prompt: str, images: list[Image.Image]) -> dict[str, Tensor]:
     """The processor's tensors on the model's device, floating point ones in the model's precision."""
     # A template that writes the begin token itself must not get a second one.
     extra = {"add_special_tokens": False} if has_bos(loaded, prompt) else {}

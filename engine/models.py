@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import re
-from dataclasses import replace
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -33,6 +35,7 @@ from .repairs import mend
 from .results import ModelInfo
 from .selftest import self_test
 from .structure import Decoder, find_decoder
+from .weights import check_weights, needed_bytes, stored_dtype
 
 __all__ = ["DTYPES", "Loaded", "load_model", "silence"]
 
@@ -42,6 +45,56 @@ _PLACEHOLDER = re.compile(r"^(?!.*(start|begin|end|break|newline|row|col|sep))(i
 """Names of an image placeholder's id in configurations, apart from the usual two."""
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A model before its weights.
+
+    Attributes:
+        name: As the user gave it.
+        place: Its directory or Hugging Face id.
+        common: Keyword arguments of every `from_pretrained`.
+        device, dtype: Where it goes, and in what.
+        config: What says what it is.
+        processor: What makes its inputs.
+    """
+
+    name: str
+    place: str
+    common: dict[str, Any]
+    device: torch.device
+    dtype: torch.dtype
+    config: PreTrainedConfig
+    processor: ProcessorMixin
+
+    @property
+    def directory(self) -> Path | None:
+        """Its directory, where it was given as one."""
+        return Path(self.place) if Path(self.place).is_dir() else None
+
+
+def open_model(
+    name: str,
+    *,
+    revision: str | None = None,
+    dtype: str = "auto",
+    device: str = "auto",
+    trust_remote_code: bool = False,
+) -> Opened:
+    """Reads all of a model but its weights. Arguments and errors are those of `load_model`."""
+    place = resolve_model(name)
+    target = _choose_device(device)
+    silence()
+    common: dict[str, Any] = {"revision": revision, "trust_remote_code": trust_remote_code}
+    if Path(place).is_dir():
+        common["revision"] = None
+        common["local_files_only"] = True
+    with _explaining(name):
+        config = AutoConfig.from_pretrained(place, **common)
+        _check_family(name, config)
+        kind = _choose_dtype(dtype, target, config)
+        return Opened(name, place, common, target, kind, config, mend(load_processor(place, **common)))
 
 
 def load_model(
@@ -65,38 +118,17 @@ def load_model(
         UsageError: No such dtype or device.
         ModelError: Not found, not reachable, damaged, incomplete, or not a vision-language model.
         UnsupportedModelError: Loaded, but cannot be taken apart, or fails the self-test.
+        OutOfMemoryError: The weights do not fit; said before any is read, with needed and free bytes.
     """
-    place = resolve_model(name)
-    target = _choose_device(device)
-    silence()
-    common: dict[str, Any] = {"revision": revision, "trust_remote_code": trust_remote_code}
-    if Path(place).is_dir():
-        common["revision"] = None
-        common["local_files_only"] = True
-    try:
-        config = AutoConfig.from_pretrained(place, **common)
-        _check_family(name, config)
-        kind = _choose_dtype(dtype, target, config)
-        processor = mend(load_processor(place, **common))
+    opened = open_model(name, revision=revision, dtype=dtype, device=device, trust_remote_code=trust_remote_code)
+    config, processor, place = opened.config, opened.processor, opened.place
+    needed = needed_bytes(config, opened.dtype, opened.directory, trust_remote_code=trust_remote_code)
+    check_weights(name, config, opened.dtype, opened.device, needed)
+    with _explaining(name):
         model, report = cast(Any, AutoModelForImageTextToText).from_pretrained(
-            place, config=config, dtype=kind, output_loading_info=True, **common
+            place, config=config, dtype=opened.dtype, output_loading_info=True, **opened.common
         )
-        directory = (
-            Path(place) if Path(place).is_dir() else Path(str(cached_file(place, "config.json", **common))).parent
-        )
-    except (
-        OSError,
-        ValueError,
-        KeyError,
-        TypeError,
-        ImportError,
-        AttributeError,
-        RuntimeError,
-        SafetensorError,
-    ) as error:
-        if is_out_of_memory(error):
-            raise
-        raise _explained(name, error) from error
+        directory = opened.directory or Path(str(cached_file(place, "config.json", **opened.common))).parent
     if not hasattr(processor, "tokenizer") or not hasattr(processor, "image_processor"):
         raise ModelError(
             f"{name} has no processor for images and text (found {type(processor).__name__}).",
@@ -108,20 +140,20 @@ def load_model(
             f"The weights of {name} are incomplete: {len(report['missing_keys'])} tensors are missing ({some}, ...).",
             "They would be random numbers. Get the files again.",
         )
-    model = cast(PreTrainedModel, model.to(target).eval())
+    model = cast(PreTrainedModel, model.to(opened.device).eval())
     model.requires_grad_(False)
     stop_ids = _keep_greedy(model, processor)
     decoder = find_decoder(model)
     loaded = Loaded(
         model,
         processor,
-        _describe(name, model, decoder, directory, None if Path(place).is_dir() else config),
+        describe(opened, model, decoder, directory, fingerprint(directory)),
         decoder.module,
         decoder.layers,
         decoder.attentions,
         decoder.final_norm,
         decoder.lm_head,
-        _image_token(name, model, processor),
+        image_token(name, model, processor),
         stop_ids,
     )
     return replace(loaded, info=replace(loaded.info, self_test_error=self_test(loaded)))
@@ -160,7 +192,7 @@ def _choose_dtype(dtype: str, device: torch.device, config: PreTrainedConfig) ->
         return DTYPES[dtype]
     if dtype != "auto":
         raise UsageError(f"Unknown dtype {dtype!r}.", f"Use auto, {', '.join(DTYPES)}.")
-    stored = config.dtype or config.get_text_config(decoder=True).dtype
+    stored = stored_dtype(config)
     # float16 checkpoints too: their summed logits' gradients overflow in float16.
     half = stored in (torch.float16, torch.bfloat16)
     return torch.bfloat16 if half and device.type == "cuda" else torch.float32
@@ -177,7 +209,7 @@ def _keep_greedy(model: PreTrainedModel, processor: ProcessorMixin) -> tuple[int
     return stops
 
 
-def _image_token(name: str, model: PreTrainedModel, processor: ProcessorMixin) -> int:
+def image_token(name: str, model: PreTrainedModel, processor: ProcessorMixin) -> int:
     places = ((model.config, "image_token_id"), (model.config, "image_token_index"), (processor, "image_token_id"))
     for holder, attribute in places:
         if isinstance(found := getattr(holder, attribute, None), int):
@@ -192,16 +224,17 @@ def _image_token(name: str, model: PreTrainedModel, processor: ProcessorMixin) -
     raise ModelError(f"{name} names no image token in its configuration.", "Is it a vision-language model?")
 
 
-def _describe(
-    name: str, model: PreTrainedModel, decoder: Decoder, directory: Path, hub_config: PreTrainedConfig | None
+def describe(
+    opened: Opened, model: PreTrainedModel, decoder: Decoder, directory: Path | None, files_hash: str
 ) -> ModelInfo:
+    """What is found of a model, its self-test left out."""
     text = model.config.get_text_config(decoder=True)
     return ModelInfo(
-        name=name,
-        directory=str(directory),
-        revision=getattr(hub_config, "_commit_hash", None),
+        name=opened.name,
+        directory=None if directory is None else str(directory),
+        revision=None if opened.directory else getattr(opened.config, "_commit_hash", None),
         family=model.config.model_type,
-        fingerprint=fingerprint(directory),
+        fingerprint=files_hash,
         layers=len(decoder.layers),
         heads=text.num_attention_heads,
         kv_heads=getattr(text, "num_key_value_heads", None) or text.num_attention_heads,
@@ -210,6 +243,26 @@ def _describe(
         device=str(model.device),
         self_test_error=0.0,
     )
+
+
+@contextmanager
+def _explaining(name: str) -> Iterator[None]:
+    """Turns what transformers raises inside into one sentence."""
+    try:
+        yield
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        ImportError,
+        AttributeError,
+        RuntimeError,
+        SafetensorError,
+    ) as error:
+        if is_out_of_memory(error):
+            raise
+        raise _explained(name, error) from error
 
 
 def _explained(name: str, error: Exception) -> ModelError:

@@ -5,7 +5,19 @@ from __future__ import annotations
 from flowtui.errors import ModelError
 
 from .client import EngineClient
+from .fit import Wanted
 from .results import Run
+
+
+async def fit_pinned(client: EngineClient, run: Run, wanted: Wanted) -> None:
+    """Asks whether a run's model and analyses fit, before anything is loaded.
+
+    Raises:
+        OutOfMemoryError: They do not; with needed and free bytes.
+    """
+    fit = await client.fit(run.spec, wanted, revision=run.model.revision, dtype=run.model.dtype)
+    if fit is not None:
+        fit.check()
 
 
 async def load_pinned(client: EngineClient, run: Run) -> None:

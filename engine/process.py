@@ -26,9 +26,11 @@ from flowtui.errors import CancelledError, FlowtuiError, ProtocolError, UsageErr
 from .backend import Backend, TorchBackend
 from .devices import find_devices
 from .failures import explain, first_line, log_path, lost_device
+from .fit import fit_to_plain
 from .protocol import PROTOCOL, Message, encode, read_frame, spec_from_plain
 from .results import Answer, LayerResult, answer_from_plain, prepared_to_plain
-from .spec import parameters_from_plain
+from .sequence import as_whole
+from .spec import Parameters, parameters_from_plain
 from .transport import EXIT_DEVICE_LOST
 
 log = logging.getLogger(__name__)
@@ -109,6 +111,8 @@ class _Engine:
             if request in self._cancelled:
                 raise CancelledError("Cancelled.")
             match message["type"]:
+                case "fit":
+                    self._fit(message)
                 case "load":
                     self._load(message)
                 case "prepare":
@@ -124,6 +128,18 @@ class _Engine:
                 os._exit(EXIT_DEVICE_LOST)
             self._send_error(request, explain(error))
         self._cancelled.discard(request)
+
+    def _fit(self, message: Message) -> None:
+        start = time.perf_counter()
+        load = {k: v for k, v in message.items() if k not in ("id", "type", "spec", "analyses")}
+        wanted = [_wanted(item) for item in message["analyses"]]
+        held = None if self._loaded is None else self._loaded.made
+        is_held = self._loaded is not None and self._loaded.request == load
+        options = {k: v for k, v in load.items() if k != "model"}
+        self._progress(message["id"], "fit")
+        found = self._backend.fit(load["model"], options, spec_from_plain(message["spec"]), wanted, held, is_held)
+        plain = None if found is None else fit_to_plain(found)
+        self._send("fitted", id=message["id"], fit=plain, seconds=time.perf_counter() - start)
 
     def _load(self, message: Message) -> None:
         start = time.perf_counter()
@@ -159,8 +175,9 @@ class _Engine:
         limit = self._loaded.made.info.layers + (analysis == "truncation")
         if not all(0 <= layer < limit for layer in layers):
             raise UsageError(f"The analysis {analysis} of this model has layers 0 to {limit - 1}.")
+        expected = self._backend.seconds(self._loaded.made, self._prepared.made, parameters, layers)
         start = last_layer = last_progress = time.perf_counter()
-        self._progress(request, analysis, fraction=0.0)
+        self._progress(request, analysis, fraction=0.0, seconds_left=expected)
 
         def on_layer(result: LayerResult) -> None:
             nonlocal last_layer
@@ -233,6 +250,15 @@ def _pinned(plain: dict[str, Any]) -> Answer:
         return answer_from_plain(plain)
     except (KeyError, TypeError, AttributeError) as error:
         raise ProtocolError(f"The client sent an answer that is malformed: {error}.") from error
+
+
+def _wanted(plain: dict[str, Any]) -> tuple[Parameters, tuple[int, ...] | None]:
+    try:
+        layers = plain["layers"]
+        parameters = parameters_from_plain(plain["analysis"], plain["parameters"])
+        return parameters, None if layers is None else tuple(as_whole(layer) for layer in layers)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ProtocolError(f"The client asked for an analysis in a way that is malformed: {error}.") from error
 
 
 def _version(package: str) -> str:

@@ -3,8 +3,8 @@
 A frame is a 4-byte big-endian length and a msgpack map with a "type". Replies repeat the `id` of their request.
 Each side checks what it reads and what it writes: a frame outside the schema is a `ProtocolError`, never anything else.
 
-client -> engine   hello, load, prepare, analyse, cancel, ping, bye
-engine -> client   hello (unasked, first), loaded, prepared, progress*, layer*, done, error, pong
+client -> engine   hello, fit, load, prepare, analyse, cancel, ping, bye
+engine -> client   hello (unasked, first), fitted, loaded, prepared, progress*, layer*, done, error, pong
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from flowtui.errors import ProtocolError
 
 from .spec import RunSpec
 
-PROTOCOL = 1
+PROTOCOL = 2
 """Raised whenever a frame changes its meaning or fields."""
 
 MAX_LAYER_BYTES = 512 << 20
@@ -38,17 +38,20 @@ _NUMBER: Types = (int, float)
 _TEXT: Types = (str,)
 _TEXT_OR_NONE: Types = (str, _NONE)
 
+_LOAD: dict[str, Types] = {
+    "model": _TEXT,
+    "revision": _TEXT_OR_NONE,
+    "dtype": _TEXT,
+    "device": _TEXT,
+    "trust_remote_code": (bool,),
+}
+
 SCHEMA: dict[Sender, dict[str, dict[str, Types]]] = {
     "client": {
         "hello": {"protocol": _WHOLE, "flowtui": _TEXT},
-        "load": {
-            "id": _WHOLE,
-            "model": _TEXT,
-            "revision": _TEXT_OR_NONE,
-            "dtype": _TEXT,
-            "device": _TEXT,
-            "trust_remote_code": (bool,),
-        },
+        "load": {"id": _WHOLE, **_LOAD},
+        # analyses: {analysis, parameters, layers or None} each. Nothing is loaded.
+        "fit": {"id": _WHOLE, **_LOAD, "spec": (dict,), "analyses": (list,)},
         # answer: {ids, stopped} of a run's pinned answer, or None.
         "prepare": {"id": _WHOLE, "spec": (dict,), "answer": (dict, _NONE)},
         "analyse": {"id": _WHOLE, "analysis": _TEXT, "parameters": (dict,), "layers": (list,)},
@@ -58,6 +61,8 @@ SCHEMA: dict[Sender, dict[str, dict[str, Types]]] = {
     },
     "engine": {
         "hello": {"protocol": _WHOLE, "flowtui": _TEXT, "torch": _TEXT, "transformers": _TEXT, "devices": (list,)},
+        # fit: fit_to_plain(Fit), or None where what is taken cannot be told.
+        "fitted": {"id": _WHOLE, "fit": (dict, _NONE), "seconds": _NUMBER},
         "loaded": {"id": _WHOLE, "model": (dict,), "seconds": _NUMBER},
         "prepared": {"id": _WHOLE, "prepared": (dict,), "seconds": _NUMBER},
         "progress": {
@@ -75,8 +80,8 @@ SCHEMA: dict[Sender, dict[str, dict[str, Types]]] = {
         "pong": {"id": _WHOLE},
     },
 }
-_ITEMS: dict[str, Types] = {"layers": _WHOLE, "devices": (dict,)}
-_LIMITS = {"layer": MAX_LAYER_BYTES, "prepare": MAX_PREPARE_BYTES}
+_ITEMS: dict[str, Types] = {"layers": _WHOLE, "devices": (dict,), "analyses": (dict,)}
+_LIMITS = {"layer": MAX_LAYER_BYTES, "prepare": MAX_PREPARE_BYTES, "fit": MAX_PREPARE_BYTES}
 _LARGEST = {sender: max(_LIMITS.get(kind, MAX_OTHER_BYTES) for kind in kinds) for sender, kinds in SCHEMA.items()}
 
 _SPEC_TYPES: dict[str, Types] = {

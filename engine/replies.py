@@ -13,7 +13,7 @@ from .protocol import Message
 T = TypeVar("T")
 V = TypeVar("V")
 
-_LAST = frozenset({"loaded", "prepared", "done", "error", "pong"})
+_LAST = frozenset({"fitted", "loaded", "prepared", "done", "error", "pong"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,8 @@ class Progress:
     """How far an engine is.
 
     Attributes:
-        stage: "start", "load", "prepare", "wait" (for another process that computes the same) or an analysis' name.
+        stage: "start", "fit", "load", "prepare", "wait" (for another process that computes the same) or an analysis'
+            name.
         analysis: The analysis, or None.
         layer: The layer (or K) at work, or None.
         fraction: Of this stage, 0 to 1, or None where nobody knows.

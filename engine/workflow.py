@@ -14,7 +14,8 @@ from flowtui.cache.store import LayerCache
 from flowtui.errors import ProtocolError, RunFileError, UsageError
 
 from .client import EngineClient, OnProgress, analysis_name
-from .pinned import load_pinned, prepare_pinned
+from .fit import Wanted
+from .pinned import fit_pinned, load_pinned, prepare_pinned
 from .replies import Progress
 from .results import LayerResult, Run
 from .shapes import HEAVY, check_layer
@@ -66,13 +67,25 @@ class Update:
     notice: str | None = None
 
 
-async def create_run(spec: RunSpec, *, client: EngineClient, on_progress: OnProgress | None = None) -> Run:
+async def create_run(
+    spec: RunSpec, *, client: EngineClient, on_progress: OnProgress | None = None, wanted: Wanted = ()
+) -> Run:
     """Loads the model, tokenises the spec and answers it.
 
+    Args:
+        spec: The spec.
+        client: An engine.
+        on_progress: Told what happens.
+        wanted: Analyses that the run is made for.
+
     Raises:
+        OutOfMemoryError: The model or one of these analyses does not fit; nothing has been loaded then.
         FlowtuiError: What the engine found wrong, or that it went away.
     """
     async with client.turn:
+        fit = await client.fit(spec, wanted, on_progress=on_progress)
+        if fit is not None:
+            fit.check()
         await client.load(
             spec.model,
             revision=spec.revision,
@@ -245,6 +258,9 @@ class _Completion:
                 await asyncio.to_thread(self._store, plan, result)
 
         async with client.turn:
+            if not client.has_model:
+                yield Update(self.run, Progress("fit"))
+                await fit_pinned(client, self.run, [(p.request.parameters, p.missing) for p in self._plans])
             yield Update(self.run, Progress("load"))
             await load_pinned(client, self.run)
             yield Update(self.run, Progress("prepare"))

@@ -9,6 +9,8 @@ Behaviour (all optional):
     raise       [stage, error class of flowtui.errors or builtins, message]; stage: load, prepare or analyse
     lose        [layer, marker]: a CUDA error before that layer, as often as the marker file has room (one byte a time)
     fingerprint, ids_shift, noise (prints on stdout), heads (other shapes than promised), skip (layer left out)
+    fit         {weights: bytes, too_big: how many of the analyses do not fit}; without it nothing is told
+    seconds     what an analysis is said to take
     stderr      text for stderr at the start
     exit        exit code to end with at the start
     protocol    protocol version to pretend
@@ -34,6 +36,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from flowtui import errors
 from flowtui.engine import process, spec
+from flowtui.engine.fit import Fit, Need
 from flowtui.engine.results import Answer, LayerResult, ModelInfo, Prepared, Run
 from tests.factories import random_run
 
@@ -92,6 +95,21 @@ class FakeBackend:
         info = replace(fake_run().model, name=name, dtype=options["dtype"].replace("auto", "float32"))
         return FakeLoaded(replace(info, fingerprint=self.behaviour.get("fingerprint", info.fingerprint)))
 
+    def fit(self, name: str, options: Any, spec: spec.RunSpec, wanted: Any, held: Any, is_held: bool) -> Fit | None:
+        if "fit" not in self.behaviour:
+            return None
+        self.note("fit")
+        needs = tuple(
+            Need(_name(p), 1 << 20, 1 << 20, 1 << 18, True, 2.0, n >= 0)
+            for n, (p, _) in enumerate(wanted, start=-self.behaviour["fit"].get("too_big", 0))
+        )
+        return Fit(
+            name, "float32", "cpu", self.behaviour["fit"]["weights"], is_held, 1 << 30, 30, 9, 3, 1 << 10, None, needs
+        )
+
+    def seconds(self, loaded: Any, inputs: Any, parameters: Any, layers: Any) -> float | None:
+        return self.behaviour.get("seconds")
+
     def prepare(self, loaded: FakeLoaded, spec: spec.RunSpec, answer: Answer | None) -> FakeInputs:
         self.note("prepare")
         self.maybe_raise("prepare")
@@ -111,7 +129,7 @@ class FakeBackend:
     ) -> None:
         self.maybe_raise("analyse")
         behaviour = self.behaviour
-        name = next(name for name, cls in spec.PARAMETERS.items() if isinstance(parameters, cls))
+        name = _name(parameters)
         made = fake_run().analyses[name].layers
         for done, layer in enumerate(layers):
             if fifo := behaviour.get("first", {}).get(str(layer)):
@@ -141,6 +159,10 @@ class FakeBackend:
                 result = replace(result, arrays={k: v[..., :1] for k, v in result.arrays.items()})
             on_layer(result)
             on_progress(layer, (done + 1) / len(layers))
+
+
+def _name(parameters: Any) -> str:
+    return next(name for name, kind in spec.PARAMETERS.items() if type(parameters) is kind)
 
 
 def main() -> None:

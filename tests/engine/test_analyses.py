@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from flowtui.engine import analyses, attention
+from flowtui.engine import attention
 from flowtui.engine.analyses import describe_shortage, run_analysis
 from flowtui.engine.budget import CHUNK_BYTES, SHRINK, rows_per_chunk
 from flowtui.engine.inputs import Inputs
@@ -183,7 +183,7 @@ def test_the_bytes_that_were_needed(text: str, needed: str, monkeypatch: pytest.
     class _Memory:
         available = 12345
 
-    monkeypatch.setattr(analyses.psutil, "virtual_memory", _Memory)
+    monkeypatch.setattr("psutil.virtual_memory", _Memory)
     assert (
         describe_shortage(text, CPU)
         == f"The device cpu is out of memory: the analysis needs {needed}, 12,345 bytes are free."

@@ -171,10 +171,10 @@ def test_the_placeholder_is_found_under_other_names(
     config = SimpleNamespace(**settings)
     processor = SimpleNamespace(tokenizer=tiny_llava.processor.tokenizer, image_token=token)
     assert tiny_llava.processor.tokenizer.convert_tokens_to_ids("<image>") == 4
-    assert models._image_token("m", SimpleNamespace(config=config), processor) == expected
+    assert models.image_token("m", SimpleNamespace(config=config), processor) == expected
 
 
 def test_no_placeholder_is_said(tiny_llava: Loaded) -> None:
     bare = SimpleNamespace(tokenizer=tiny_llava.processor.tokenizer)
     with pytest.raises(ModelError, match="names no image token"):
-        models._image_token("m", SimpleNamespace(config=SimpleNamespace(image_start_id=3)), bare)
+        models.image_token("m", SimpleNamespace(config=SimpleNamespace(image_start_id=3)), bare)

@@ -24,7 +24,7 @@ from flowtui.engine.inputs import prepare
 from flowtui.engine.loaded import Loaded
 from flowtui.engine.protocol import spec_to_plain
 from flowtui.engine.results import LayerResult, Run
-from flowtui.engine.spec import AttentionParameters, CamParameters, RunSpec, TruncationParameters
+from flowtui.engine.spec import PARAMETERS, AttentionParameters, CamParameters, RunSpec, TruncationParameters
 from flowtui.engine.transport import Target
 from flowtui.engine.workflow import Progress, Request, Update, complete, create_run
 from flowtui.errors import EngineError, FlowtuiError, ModelError, ProtocolError, UsageError
@@ -98,7 +98,7 @@ async def test_create_run_holds_what_the_engine_found(engines: Engines) -> None:
     stages: list[str] = []
     async with await EngineClient.start() as client:
         run = await create_run(fake_run().spec, client=client, on_progress=lambda p: stages.append(p.stage))
-    assert stages == ["load", "prepare"]
+    assert stages == ["fit", "load", "prepare"]
     assert run.answer == fake_run().answer
     assert run.tokens.ids.tolist() == fake_run().tokens.ids.tolist()
     assert set(run.timings_s) == {"load", "prepare"}
@@ -118,7 +118,7 @@ async def test_a_bare_run_becomes_complete_and_a_second_time_starts_no_engine(
         assert run.timings_s[name] == run.analyses[name].seconds > 0
     assert not any(cached for _, _, cached in results(updates))
     stages = [u.progress.stage for u in updates if u.progress]
-    assert list(dict.fromkeys(stages)) == ["start", "load", "prepare", "attention", "cam", "truncation"]
+    assert list(dict.fromkeys(stages)) == ["start", "fit", "load", "prepare", "attention", "cam", "truncation"]
     assert counted(tmp_path)[:3] == ["start", "load", "prepare"]
     assert len(counted(tmp_path)) == 3 + LAYERS + LAYERS + LAYERS + 1
     assert Run.from_plain(run.to_plain()).to_plain() == run.to_plain()
@@ -463,11 +463,12 @@ def test_eight_processes_compute_once(tmp_path: Path) -> None:
         assert worker.stdin is not None
         worker.stdin.write("go\n")
         worker.stdin.flush()
+    everything = len(PARAMETERS) * LAYERS + 1
     for worker in workers:
         out, err = worker.communicate(timeout=120)
-        assert (out.split()[-1:], worker.returncode) == ([str(3 * LAYERS + 1)], 0), err
+        assert (out.split()[-1:], worker.returncode) == ([str(everything)], 0), err
     layers = [line for line in counted(tmp_path) if " " in line]
-    assert len(layers) == len(set(layers)) == 3 * LAYERS + 1
+    assert len(layers) == len(set(layers)) == everything
 
 
 async def test_a_waiting_process_takes_over_when_the_computing_one_dies(

@@ -149,7 +149,8 @@ async def create(
 ) -> None:
     """Makes a run from a spec, with one engine for everything."""
     async with await EngineClient.start(engine) as client:
-        work.run = await create_run(spec, client=client, on_progress=reporter.progress)
+        wanted = [(parameters_from_plain(name, dict(settings.get(name, {}))), layers) for name in analyses]
+        work.run = await create_run(spec, client=client, on_progress=reporter.progress, wanted=wanted)
         requests = choose(work.run, analyses, settings, layers)
         await fill(work, requests, reporter, engine=engine, cache=cache, client=client)
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 STAGES = {
     "start": "starting the engine",
+    "fit": "looking at what it takes",
     "load": "loading the model",
     "prepare": "answering",
     "wait": "waiting for another process",

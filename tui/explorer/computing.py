@@ -36,6 +36,7 @@ log = logging.getLogger(__name__)
 STAGES = {
     "start": "starting the engine",
     "load": "loading the model",
+    "fit": "looking at what it takes",
     "prepare": "preparing the question",
     "wait": "waiting for another process that computes the same",
 }
