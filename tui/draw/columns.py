@@ -52,11 +52,10 @@ class Columns:
         if self.step:
             repeated: NDArray[np.float64] = np.repeat(exact, self.step)
             return repeated
-        sums, there = np.zeros(self.width), np.zeros(self.width)
-        for item, value in enumerate(exact):
-            if np.isfinite(value):
-                sums[self.start(item)] += value
-                there[self.start(item)] += 1
+        known = np.flatnonzero(np.isfinite(exact))
+        cells = np.minimum(known * self.width // self.count, self.width - 1)
+        sums = np.bincount(cells, exact[known], self.width)
+        there = np.bincount(cells, minlength=self.width)
         made = np.full(self.width, np.nan)
         np.divide(sums, there, out=made, where=there > 0)
         return made

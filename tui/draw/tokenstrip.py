@@ -21,6 +21,7 @@ from .spark import EIGHTHS_UP, MISSING
 GUTTER_CELLS = 8
 CURSOR, CURRENT = "▸", "●"
 SHADES = 16
+NOW = Style(bold=True, underline=True)
 _LIGHT = np.array([0.299, 0.587, 0.114])
 
 
@@ -155,8 +156,7 @@ def _chip(ink: Ink, chip: Chip, room: int, value: float, top: float, under: bool
         return [(glyph, ink.accent), (text, ink.mark)]
     part = value / top if top > 0 and np.isfinite(value) else 0
     shade = _shaded(_rgb(group), ink.background, round(min(max(part, 0), 1) * (SHADES - 1)))
-    bold = Style(bold=True, underline=True) if now else Style()
-    return [(glyph, ink.accent if now else group), (text, shade + bold)]
+    return [(glyph, ink.accent if now else group), (text, shade + NOW if now else shade)]
 
 
 def _rgb(of: Style) -> Rgb:

@@ -110,18 +110,30 @@ class TokenFacts:
             self._tables = {token: made}
         return self._tables[token]
 
-    def strongest(self, layer: int, token: int | None) -> list[int]:
-        """Text items of a layer, the most attended first."""
-        values = self.table(token)[layer]
-        known = np.flatnonzero(self.of_text & np.isfinite(values))
-        return [int(i) for i in known[np.argsort(-values[known], kind="stable")]]
+    def strongest(self, layer: int, token: int | None, count: int) -> list[int]:
+        """The most attended text items of a layer, the first first; of equal ones the earlier in the sequence."""
+        values = self._text_values(layer, token)
+        known = np.flatnonzero(np.isfinite(values))
+        return [int(i) for i in known[np.argsort(-values[known], kind="stable")[:count]]]
+
+    def rank(self, layer: int, token: int | None, item: int) -> int | None:
+        """An item's place in `strongest`, from 0; None where it is none."""
+        values = self._text_values(layer, token)
+        if not np.isfinite(values[item]):
+            return None
+        before = values[:item] == values[item]
+        return int((values > values[item]).sum() + before.sum())
 
     def top(self, layer: int, token: int | None) -> float:
         """The largest value of a text token apart from the first of all, which often takes most; 0 for none."""
-        values = np.where(self.of_text, self.table(token)[layer], np.nan)
+        values = self._text_values(layer, token)
         rest = values[1:]
         high = float(np.nanmax(rest, initial=0))
         return high or float(np.nanmax(values, initial=0))
+
+    def _text_values(self, layer: int, token: int | None) -> NDArray[np.float64]:
+        """[items], NaN where there is no text token."""
+        return np.where(self.of_text, self.table(token)[layer], np.nan)
 
 
 def _row(rows: NDArray[np.floating], token: int | None) -> NDArray[np.floating]:

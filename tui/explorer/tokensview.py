@@ -56,7 +56,7 @@ class TokensPanel(ViewPanel):
 
     def strongest(self, look: Look, facts: Facts) -> Look:
         """The text token with most attention, or from there the next."""
-        ranked = token_facts(facts).strongest(look.layer, look.token)[:STRONGEST]
+        ranked = token_facts(facts).strongest(look.layer, look.token, STRONGEST)
         if not ranked:
             return look
         now = ranked.index(look.item) if look.item in ranked else len(ranked) - 1
@@ -138,11 +138,11 @@ class TokensPanel(ViewPanel):
     def _list(self, frame: Frame, numbers: TokenFacts, width: int, rows: int) -> list[Strip]:
         """The most attended text tokens, each with its attention over all layers."""
         ink, look = frame.ink, frame.look
-        ranked = numbers.strongest(look.layer, look.token)
+        ranked = numbers.strongest(look.layer, look.token, rows - 1)
         made = [heading(ink, width, "Most attended text", f"layer {look.layer}", ("curves: over layers",))]
         table, item = numbers.table(look.token), cursor(look, numbers)
         places = len(str(numbers.items[-1].start))
-        for i in ranked[: rows - 1]:
+        for i in ranked:
             name = clip(numbers.chips[i].text, NAME_CELLS)
             parts: list[Part] = [
                 (f"{numbers.items[i].start:>{places}} ", ink.dim),
@@ -173,8 +173,8 @@ def words_at(facts: Facts, numbers: TokenFacts, look: Look) -> tuple[str, ...]:
             f"{look.layer}, {each} per image token",
             f"{item.name}: {share}, {each} each",
         )
-    ranked = numbers.strongest(look.layer, look.token)
-    rank = f", rank {ranked.index(index) + 1} of {len(ranked)} text tokens" if index in ranked else ""
+    place = numbers.rank(look.layer, look.token, index)
+    rank = "" if place is None else f", rank {place + 1} of {int(numbers.of_text.sum())} text tokens"
     group = GROUPS[item.chip.group]
     return (
         f"“{item.chip.text}”, position {item.start}, {group}: {share} of the attention in layer {look.layer}{rank}",
