@@ -1,4 +1,4 @@
-"""Layers by heads: a matrix with the mean over heads on top, and the heads that stand out."""
+"""Layers by heads: a matrix with the mean over heads on top."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from .cells import Part, line
 from .columns import Columns, place_labels, wanted_labels
 from .heatmatrix import mark
 from .ink import Ink
-from .spark import bar
 
 LABEL_CELLS = 6
 """A row's name and a blank: "mean " or the head's number."""
@@ -122,33 +121,3 @@ def layer_axis(ink: Ink, width: int, columns: Columns, left: int, layer: int, cl
         name += [(" " * (cell - at), ink.text), (label, tone)]
         at = cell + len(label)
     return line(ink, width, *name)
-
-
-def ranking(ink: Ink, width: int, entries: Sequence[tuple[int, str, str, float]], chosen: int | None) -> list[Strip]:
-    """A list with bars.
-
-    Args:
-        ink: Colours.
-        width: Cells.
-        entries: (rank from 0, name, value, length of its bar in 0..1).
-        chosen: Rank to mark, or None.
-    """
-    wide_name = max((len(name) for _, name, _, _ in entries), default=0)
-    wide_rank = max((len(str(rank + 1)) for rank, _, _, _ in entries), default=0)
-    wide_value = max((len(value) for _, _, value, _ in entries), default=0)
-    made = []
-    for rank, name, value, part in entries:
-        room = width - wide_rank - 1 - wide_name - wide_value - 3
-        meter: list[Part] = [(f" {bar(part, room)}", ink.accent)] if room >= 4 else []
-        tone = ink.mark if rank == chosen else ink.text
-        made.append(
-            line(
-                ink,
-                width,
-                (f"{rank + 1:>{wide_rank}} ", ink.dim),
-                (f"{name:<{wide_name}}", tone),
-                (f" {value:>{wide_value}}", ink.strong),
-                *meter,
-            )
-        )
-    return made

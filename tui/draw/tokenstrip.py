@@ -5,7 +5,6 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,14 +14,13 @@ from textual.strip import Strip
 
 from .bars import percent
 from .cells import Part, clip, line
-from .ink import Ink, Rgb, mix, style
+from .ink import Ink
+from .shades import shaded
 from .spark import EIGHTHS_UP, MISSING
 
 GUTTER_CELLS = 8
 CURSOR, CURRENT = "▸", "●"
-SHADES = 16
 NOW = Style(bold=True, underline=True)
-_LIGHT = np.array([0.299, 0.587, 0.114])
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,27 +146,12 @@ def _chip(ink: Ink, chip: Chip, room: int, value: float, top: float, under: bool
     group = ink.groups[chip.group]
     if chip.block:
         text = f"{clip(chip.text, room - len(percent(0)) - 3)}{percent(value)}"
-        tone = ink.mark if under else _shaded(_rgb(group), ink.background, 3)
+        tone = ink.mark if under else shaded(group, ink.background, 0.2)
         return [(CURSOR if under else " ", ink.accent), (f"[{text}]"[: max(0, room - 1)], tone)]
     glyph = CURSOR if under else CURRENT if now else level(value, top)
     text = clip(chip.text, room - 1)
     if under:
         return [(glyph, ink.accent), (text, ink.mark)]
     part = value / top if top > 0 and np.isfinite(value) else 0
-    shade = _shaded(_rgb(group), ink.background, round(min(max(part, 0), 1) * (SHADES - 1)))
+    shade = shaded(group, ink.background, part)
     return [(glyph, ink.accent if now else group), (text, shade + NOW if now else shade)]
-
-
-def _rgb(of: Style) -> Rgb:
-    triplet = None if of.color is None else of.color.triplet
-    return (128, 128, 128) if triplet is None else (triplet.red, triplet.green, triplet.blue)
-
-
-@lru_cache(maxsize=1 << 10)
-def _shaded(group: Rgb, background: Rgb, shade: int) -> Style:
-    """A group's colour as text where the shade is weak, as the ground where it is strong."""
-    ground = mix(background, group, 0.85 * shade / (SHADES - 1))
-    if shade <= 1:
-        return style(group, ground)
-    dark = float(np.dot(ground, _LIGHT)) < 128
-    return style((255, 255, 255) if dark else (0, 0, 0), ground)

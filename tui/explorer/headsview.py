@@ -14,9 +14,10 @@ from flowtui.tui.draw.bars import percent
 from flowtui.tui.draw.cells import beside, fit, heading, line, wrap_first
 from flowtui.tui.draw.columns import Columns
 from flowtui.tui.draw.fields import fit_cells
-from flowtui.tui.draw.heads import LABEL_CELLS, HeadLines, heads_matrix, plan_heads, ranking
+from flowtui.tui.draw.heads import LABEL_CELLS, HeadLines, heads_matrix, plan_heads
 from flowtui.tui.draw.heatmatrix import matrix_lines
 from flowtui.tui.draw.legend import legend
+from flowtui.tui.draw.ranking import ranking
 
 from .facts import NORM_NAMES, Facts, Gap
 from .frame import Frame

@@ -12,9 +12,9 @@ from textual.strip import Strip
 from flowtui.engine.results import GROUPS
 from flowtui.tui.draw.bars import percent
 from flowtui.tui.draw.cells import Part, clip, heading, line, width_of, wrap_first
-from flowtui.tui.draw.columns import Columns
 from flowtui.tui.draw.ink import Ink
-from flowtui.tui.draw.spark import EIGHTHS_UP, spark
+from flowtui.tui.draw.ranking import curve_line
+from flowtui.tui.draw.spark import EIGHTHS_UP
 from flowtui.tui.draw.tokenstrip import CURRENT, Lines, chip_at, lay_out, strip_lines
 
 from .facts import Facts
@@ -180,21 +180,6 @@ def words_at(facts: Facts, numbers: TokenFacts, look: Look) -> tuple[str, ...]:
         f"“{item.chip.text}”, position {item.start}, {group}: {share} of the attention in layer {look.layer}{rank}",
         f"“{item.chip.text}”, position {item.start}, {group}: {share}{rank}",
         f"“{clip(item.chip.text, 12)}” {item.start}: {share}",
-    )
-
-
-def curve_line(
-    ink: Ink, width: int, parts: list[Part], values: NDArray[np.float64], layer: int, group: int | None = None
-) -> Strip:
-    """Words, then a value over all layers as a small curve with its largest value."""
-    top = float(np.nanmax(values, initial=0))
-    limit = f" ≤ {percent(top).strip()}"
-    columns = Columns(len(values), max(1, width - width_of(parts) - len(limit)))
-    curve = spark(columns.spread(values), top)[0]
-    start, end = columns.start(layer), columns.end(layer)
-    full, dim = (ink.strong, ink.dim) if group is None else (ink.groups[group], ink.groups_dim[group])
-    return line(
-        ink, width, *parts, (curve[:start], dim), (curve[start:end], full), (curve[end:], dim), (limit, ink.dim)
     )
 
 
