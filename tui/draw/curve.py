@@ -44,6 +44,22 @@ class Curve:
 
 
 @dataclass(frozen=True, slots=True)
+class Trace:
+    """What is plotted over K.
+
+    Attributes:
+        values: [L+1], NaN where missing.
+        low, high: The values at the lower and the upper edge.
+        level: A value to draw a line at, or None.
+    """
+
+    values: NDArray[np.floating]
+    low: float
+    high: float
+    level: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Ks:
     """K = 0..L as points on `width` cells, evenly spaced where there is room."""
 
@@ -67,15 +83,20 @@ class Ks:
 
 
 def curve_canvas(curve: Curve, width: int, height: int, ink: Ink) -> list[Text]:
+    """The plot area of a truncation curve alone, as `trace_canvas` draws it."""
+    return trace_canvas(Trace(curve.kl, 0.0, curve.top, curve.eta), width, height, ink)
+
+
+def trace_canvas(trace: Trace, width: int, height: int, ink: Ink) -> list[Text]:
     """The plot area alone, without axes: `height` texts of `width` cells. Slow (plotext): keep the result.
 
     Args:
-        curve: What to plot.
+        trace: What to plot.
         width: Cells; point K lies in the cell `Ks(L, width).start(K)`.
         height: Lines.
         ink: Colours.
     """
-    layers = len(curve.kl) - 1
+    layers = len(trace.values) - 1
     used = Ks(layers, width).used
     plot = Plot()
     plot.theme("clear")
@@ -88,13 +109,16 @@ def curve_canvas(curve: Curve, width: int, height: int, ink: Ink) -> list[Text]:
     plot.xticks([])
     plot.yticks([])
     plot.xlim(0, layers)
-    plot.ylim(0, curve.top)
+    plot.ylim(trace.low, trace.high)
     image: Rgb = _rgb(ink.groups[1])
-    plot.plot([0, layers], [curve.eta, curve.eta], marker="braille", color=mix(_rgb(ink.cliff), ink.background, 0.35))
-    for first, last in _stretches(curve.kl):
+    if trace.level is not None:
+        level = [trace.level, trace.level]
+        plot.plot([0, layers], level, marker="braille", color=mix(_rgb(ink.cliff), ink.background, 0.35))
+    for first, last in _stretches(trace.values):
         ks = list(range(first, last + 1))
         draw = plot.plot if len(ks) > 1 else plot.scatter
-        draw(ks, [float(min(v, curve.top)) for v in curve.kl[first : last + 1]], marker="braille", color=image)
+        inside = np.clip(trace.values[first : last + 1], trace.low, trace.high)
+        draw(ks, [float(v) for v in inside], marker="braille", color=image)
     drawn = list(Text.from_ansi(plot.build()).split(allow_blank=True))[:height]
     lines = [*drawn, *(Text() for _ in range(height - len(drawn)))]
     for text in lines:
@@ -115,17 +139,36 @@ def curve_lines(ink: Ink, width: int, canvas: list[Text], curve: Curve, k: int) 
     Returns:
         The canvas' lines, then one of marks (same answer or not) and one of K labels.
     """
+    made = trace_lines(ink, width, canvas, (nats(curve.top), "0"), curve, k)
+    return [*made, *axis_lines(ink, width, curve, k)]
+
+
+def trace_lines(ink: Ink, width: int, canvas: list[Text], ends: tuple[str, str], curve: Curve, k: int) -> list[Strip]:
+    """The value axis around a finished canvas, with the current K and the cliff as upright lines.
+
+    Args:
+        ink: Colours.
+        width: Cells; the canvas was made for `width - AXIS_CELLS`.
+        canvas: From `trace_canvas`.
+        ends: What stands at the upper and the lower edge, at most `AXIS_CELLS` - 2 cells each.
+        curve: The truncation curve of the same K.
+        k: Current K.
+    """
     ks = Ks(len(curve.kl) - 1, width - AXIS_CELLS)
     made = []
     for i, text in enumerate(canvas):
-        label = _nats(curve.top) if i == 0 else "0" if i == len(canvas) - 1 else ""
+        label = ends[0] if i == 0 else ends[1] if i == len(canvas) - 1 else ""
         segments = [Segment(f"{label:>{AXIS_CELLS - 2}} ", ink.dim), Segment("┤" if label else "│", ink.dim)]
         segments += _with_marks(text, ks, curve.cliff, k, ink)
         # Fewer segments are fewer bytes to send.
         made.append(Strip(segments).simplify().adjust_cell_length(width, ink.text))
-    made.append(_answers(ink, width, ks, curve, k))
-    made.append(_axis(ink, width, ks, curve, k))
     return made
+
+
+def axis_lines(ink: Ink, width: int, curve: Curve, k: int) -> list[Strip]:
+    """A line of marks, same answer or not, and one of K labels."""
+    ks = Ks(len(curve.kl) - 1, width - AXIS_CELLS)
+    return [_answers(ink, width, ks, curve, k), _axis(ink, width, ks, curve, k)]
 
 
 def _with_marks(text: Text, ks: Ks, cliff: int | None, k: int, ink: Ink) -> list[Segment]:
@@ -175,8 +218,13 @@ def _stretches(values: NDArray[np.floating]) -> list[tuple[int, int]]:
     return [(int(a), int(b) - 1) for a, b in zip(edges[0::2], edges[1::2], strict=True)]
 
 
-def _nats(value: float) -> str:
-    return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+def nats(value: float) -> str:
+    """A number of nats in at most four cells, up to 9,999; a true minus."""
+    if value == 0:
+        return "0"
+    size = abs(value)
+    text = f"{size:.0f}" if size >= 100 or value <= -10 else f"{size:.1f}" if size >= 10 or value < 0 else f"{size:.2f}"
+    return f"−{text}" if value < 0 and float(text) else text
 
 
 def _rgb(tone: Style) -> Rgb:

@@ -19,6 +19,7 @@ VIEWS: dict[View, str] = {
     "tokens": "tokens: the sequence and what the answer attends to",
     "flow": "flow: what the answer takes from image, user and system",
     "matrix": "matrix: who looks at what",
+    "truncation": "truncation: the answer when the image is cut at K",
 }
 """Views in the order of their keys (1, 2, ...), and what they show."""
 NORMS: tuple[Norm, ...] = get_args(Norm)
@@ -50,6 +51,7 @@ class Look:
         measure: What the heads view shows of each head.
         item: Token under the cursor of the tokens view, an index among what it shows; None for the first.
         patches: Whether the lens view shows the image tokens in place of the answer's.
+        patch: Image token under the cursor of the lens view, an index among them; None for the first.
         scale: Of the bands in the flow view.
         linear: Whether the matrix view has a linear scale in place of a logarithmic one.
         logprob: Whether the truncation view shows the log-probability large in place of the KL.
@@ -71,6 +73,7 @@ class Look:
     measure: Measure = "image share"
     item: int | None = None
     patches: bool = False
+    patch: int | None = None
     scale: Scale = "share"
     linear: bool = False
     logprob: bool = False
@@ -184,6 +187,7 @@ def look_from_plain(plain: object, limits: Limits, default: Look | None = None) 
         cell=index("cell", limits.cells),
         pinned=index("pinned", limits.layers),
         item=index("item", limits.items),
+        patch=index("patch", limits.cells),
         **kept,
     )
 

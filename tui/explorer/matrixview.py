@@ -38,8 +38,9 @@ class MatrixPanel(ViewPanel):
     reading = (
         "Every token's attention, mean over heads. A row is who looks, a column what is looked at; tokens stand in "
         "cells in their order, and lines part the groups. A token sees only itself and what stands before it, so the "
-        "upper right is empty. The table gives the part of a group's attention that goes to each group: rows sum to 100 %. "
-        "t turns from the log scale to a linear one, s goes to the layer where the answer looks most at the image."
+        "upper right is empty. The table gives the part of a group's attention that goes to each group: rows sum to "
+        "100 %. t turns from the log scale to a linear one, s goes to the layer where the answer looks most at the "
+        "image."
     )
     hints = ("view.turn", "view.strongest", "map.palette", "layer.cliff", "layer.play")
 

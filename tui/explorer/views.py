@@ -7,6 +7,7 @@ from .gridview import GridPanel
 from .headsview import HeadsPanel
 from .matrixview import MatrixPanel
 from .tokensview import TokensPanel
+from .truncationview import TruncationPanel
 from .view import ViewPanel
 
-VIEW_PANELS: tuple[type[ViewPanel], ...] = (GridPanel, HeadsPanel, TokensPanel, FlowPanel, MatrixPanel)
+VIEW_PANELS: tuple[type[ViewPanel], ...] = (GridPanel, HeadsPanel, TokensPanel, FlowPanel, MatrixPanel, TruncationPanel)
