@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import math
-import struct
-from dataclasses import asdict
-from json import loads
-from pathlib import Path
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -16,13 +12,14 @@ from .output import write
 
 if TYPE_CHECKING:
     from flowtui.engine.families import Family
-    from flowtui.engine.results import ModelInfo, Prepared
+    from flowtui.engine.fit import Fit, Need
+    from flowtui.engine.results import Prepared
 
     from .progress import Reporter
 
 NAME_CELLS = 17
-MAX_HEADER_BYTES = 64 << 20
-BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+ANSWER_TOKENS = 64
+"""Length of the answer that the estimates are for: as long as `flowtui run` lets one become."""
 
 
 def models(
@@ -77,35 +74,6 @@ def list_families() -> list[dict[str, str]]:
     return [row(family) for family in (*FAMILIES.values(), OTHERS)]
 
 
-def estimate(info: ModelInfo, tokens: int) -> dict[str, int | None]:
-    """Roughly what a model takes, in bytes; `weights_bytes` is None where its files are not on this machine.
-
-    The analyses: LLaVA-CAM takes the most. Training a decoder layer keeps about 17 values per token and channel where
-    the attention matrix is not kept (Korthikanti et al. 2022, Eq. 2 without its last term); frozen weights need less.
-    """
-    width = BYTES.get(info.dtype, 4)
-    parameters = count_parameters(Path(info.directory)) if info.directory else None
-    return {
-        "tokens": tokens,
-        "weights_bytes": None if parameters is None else parameters * width,
-        "work_bytes": 17 * tokens * info.layers * info.d_model * width,
-    }
-
-
-def count_parameters(folder: Path) -> int | None:
-    """Parameters in a folder's safetensors files, from their headers; None where there are none to be read."""
-    total = 0
-    for path in folder.glob("*.safetensors"):
-        try:
-            with path.open("rb") as file:
-                (length,) = struct.unpack("<Q", file.read(8))
-                header = loads(file.read(min(length, MAX_HEADER_BYTES)))
-            total += sum(math.prod(entry["shape"]) for name, entry in header.items() if name != "__metadata__")
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, struct.error):
-            return None
-    return total or None
-
-
 async def _check(
     model: str,
     reporter: Reporter,
@@ -115,9 +83,9 @@ async def _check(
     revision: str | None,
     trust_remote_code: bool,
 ) -> dict[str, Any]:
-    """Loads a model, which tests it, and lets it look at a plain picture."""
+    """Loads a model, which tests it, lets it look at a plain picture, and asks what each analysis of it would take."""
     from flowtui.engine.client import EngineClient
-    from flowtui.engine.spec import RunSpec
+    from flowtui.engine.spec import ANALYSES, PARAMETERS, RunSpec
 
     from .files import full_name
 
@@ -131,14 +99,25 @@ async def _check(
             trust_remote_code=trust_remote_code,
             on_progress=reporter.progress,
         )
-        spec = RunSpec(name, (_plain_picture(),), "What is in the image?", max_new_tokens=1)
+        spec = RunSpec(
+            name,
+            (_plain_picture(),),
+            "What is in the image?",
+            max_new_tokens=1,
+            revision=revision,
+            dtype=dtype,
+            device=device,
+            trust_remote_code=trust_remote_code,
+        )
         prepared = await client.prepare(spec, reporter.progress)
         seconds = {stage: client.seconds.get(stage) for stage in ("load", "prepare")}
-    return describe(prepared, seconds)
+        longer = replace(spec, max_new_tokens=ANSWER_TOKENS)
+        fit = await client.fit(longer, [(PARAMETERS[name](), None) for name in ANALYSES], on_progress=reporter.progress)
+    return describe(prepared, seconds, fit)
 
 
-def describe(prepared: Prepared, seconds: dict[str, float | None]) -> dict[str, Any]:
-    """What `--check` tells, as plain data."""
+def describe(prepared: Prepared, seconds: dict[str, float | None], fit: Fit | None = None) -> dict[str, Any]:
+    """What `--check` tells, as plain data; `memory` is None where nobody knows what it takes."""
     tokens = prepared.tokens
     return {
         **asdict(prepared.model),
@@ -146,7 +125,25 @@ def describe(prepared: Prepared, seconds: dict[str, float | None]) -> dict[str, 
         "grids": [list((tokens.grid_of(span) or (0, 0))[:2]) for span in tokens.spans],
         "through": "Q-Former" if any(tokens.projections) else None,
         "seconds": seconds,
-        "memory": estimate(prepared.model, len(tokens.ids)),
+        "memory": None if fit is None else _memory(fit),
+    }
+
+
+def _memory(fit: Fit) -> dict[str, Any]:
+    """Bytes and seconds of weights, of one pass and of each analysis; seconds are None where no pass has been timed."""
+
+    def row(need: Need) -> dict[str, Any]:
+        seconds = None if fit.pass_s is None else need.passes * fit.pass_s
+        return {**asdict(need), "bytes": need.bytes, "seconds": seconds}
+
+    return {
+        "tokens": fit.tokens,
+        "answer_tokens": fit.answer_tokens,
+        "weights_bytes": fit.weights_bytes,
+        "free_bytes": fit.free_bytes,
+        "pass_bytes": fit.pass_bytes,
+        "pass_seconds": fit.pass_s,
+        "analyses": [row(need) for need in fit.needs],
     }
 
 
@@ -164,8 +161,7 @@ def show_report(report: dict[str, Any]) -> str:
     """The same as a person reads it."""
     from flowtui.tui.text import visible
 
-    memory, seconds = report["memory"], report["seconds"]
-    weights = "an unknown size" if memory["weights_bytes"] is None else show_size(memory["weights_bytes"])
+    seconds = report["seconds"]
     grids = ", ".join(f"{rows} x {cols}" if rows else "no grid" for rows, cols in report["grids"])
     grids += f" through the {report['through']}" if report["through"] else ""
     lines = (
@@ -177,10 +173,43 @@ def show_report(report: dict[str, Any]) -> str:
         ("self-test", f"passed: largest difference to eager attention {report['self_test_error']:.1e}"),
         ("loaded as", f"{report['dtype']} on {report['device']}"),
         ("time", f"{seconds['load']:.1f} s to load, {seconds['prepare']:.1f} s for a question with one answer token"),
-        ("memory", f"about {weights} for the weights and, for {memory['tokens']} tokens, up to about "
-         f"{show_size(memory['work_bytes'])} for the analyses (estimated)"),
     )  # fmt: skip
-    return "".join(f"{name:<10} {visible(text)}\n" for name, text in lines)
+    memory = "" if report["memory"] is None else _show_memory(report["memory"])
+    return "".join(f"{name:<10} {visible(text)}\n" for name, text in lines) + memory
+
+
+def _show_memory(memory: dict[str, Any]) -> str:
+    """Estimates: a line for the model, then one for each analysis."""
+    from flowtui.engine.budget import CHUNK_BYTES
+
+    from .progress import show_seconds
+
+    def time(seconds: float | None) -> str:
+        if seconds is None:
+            return "-"
+        return f"{1000 * seconds:.0f} ms" if seconds < 1 else show_seconds(seconds)
+
+    def way(row: dict[str, Any]) -> str:
+        if not row["fits"]:
+            return "does not fit"
+        again = "layers computed twice" if row["recompute"] else ""
+        chunks = f"chunks of {show_size(row['chunk_bytes'])}" if row["chunk_bytes"] < CHUNK_BYTES else ""
+        return ", ".join(filter(None, (again, chunks)))
+
+    weights, free, one = (show_size(memory[name]) for name in ("weights_bytes", "free_bytes", "pass_bytes"))
+    head = (
+        f"{'memory':<10} {weights} of weights, {free} free beside them\n"
+        f"{'one pass':<10} {one} and {time(memory['pass_seconds'])}, over {memory['tokens']} tokens, "
+        f"{memory['answer_tokens']} of them the answer\n"
+        f"\n{'estimated':<14}{'activations':>12}{'buffers':>12}{'time':>10}\n"
+    )
+    rows = (
+        f"{row['analysis']:<14}{show_size(row['activations_bytes']):>12}{show_size(row['buffers_bytes']):>12}"
+        f"{time(row['seconds']):>10}  {way(row)}".rstrip()
+        + "\n"
+        for row in memory["analyses"]
+    )
+    return head + "".join(rows)
 
 
 def _paragraph(row: dict[str, str]) -> str:
