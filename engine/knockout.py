@@ -23,8 +23,8 @@ from torch import Tensor
 from flowtui.errors import UnsupportedModelError, UsageError
 
 from ._drop import is_hybrid
-from ._logits import at_least_float32, head, run_model
-from ._record import HEAD_TOLERANCE, HEAD_TOLERANCE_HALF, Recording, record
+from ._logits import at_least_float32, run_model
+from ._record import Recording, head_tolerance, record
 from ._walk import Lane, walk
 from .budget import WALK_CHUNKS, rows_per_chunk
 from .inputs import Inputs
@@ -190,8 +190,8 @@ def _cut_all(
             return hidden[None] & active[:, None, None] if bool(active.any()) else None
 
         walked = walk(loaded, recording, lanes, fixed, report if at == 0 else _silent, hide=hide)
-        for i, centre in enumerate(some):
-            found[centre] = _logprob(inputs, head(loaded, walked.rows(i, inputs.answer_rows)))
+        logits = walked.logits(loaded, inputs.answer_rows, recording.logits.shape[-1])
+        found.update((centre, _logprob(inputs, lane)) for centre, lane in zip(some, logits, strict=True))
     return found
 
 
@@ -230,10 +230,9 @@ def self_test(
             f"The {loaded.info.family} model still has attention of {leaked:.2g} on {edge.name} where that was cut.",
             "Its knockout could not be trusted, so none is given.",
         )
-    tolerance = HEAD_TOLERANCE.get(loaded.dtype, HEAD_TOLERANCE_HALF)
     made = _logprob(inputs, logits)
     error = float((made - expected).abs().max())
-    if not error <= tolerance * max(1.0, float(logits.abs().max())):
+    if not error <= head_tolerance(loaded) * max(1.0, float(logits.abs().max())):
         raise UnsupportedModelError(
             f"Cutting {edge.name} in the {loaded.info.family} model one way and another gives log-probabilities that "
             f"differ by {error:.2g}.",

@@ -20,7 +20,7 @@ from transformers import (
     PreTrainedModel,
     ProcessorMixin,
 )
-from transformers.utils import is_torchvision_available
+from transformers.utils import is_peft_available, is_torchvision_available
 from transformers.utils import logging as transformers_logging
 from transformers.utils.hub import cached_file
 
@@ -93,6 +93,7 @@ def open_model(
     with _explaining(name):
         config = AutoConfig.from_pretrained(place, **common)
         _check_family(name, config)
+        _check_adapter(name, place)
         kind = _choose_dtype(dtype, target, config)
         return Opened(name, place, common, target, kind, config, mend(load_processor(place, **common)))
 
@@ -166,6 +167,15 @@ def _check_family(name: str, config: PreTrainedConfig) -> None:
         raise UnsupportedModelError(
             f"{name} is a {family.title} model, which cannot be taken apart: {family.refused}.",
             "flowtui models lists the families that are known to work.",
+        )
+
+
+def _check_adapter(name: str, place: str) -> None:
+    """Transformers leaves an adapter out, without a word, where it cannot load it."""
+    if (Path(place) / "adapter_config.json").is_file() and not is_peft_available():
+        raise ModelError(
+            f"{name} has an adapter beside its weights, and the package peft, which loads it, is not installed.",
+            "Install peft, or take adapter_config.json away to look at the model without it.",
         )
 
 

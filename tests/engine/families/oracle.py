@@ -125,11 +125,11 @@ def saliency(plain: Plain) -> dict[int, Arrays]:
 def truncation(plain: Plain) -> dict[int, Arrays]:
     """The image masked from layer K on, for each K anew."""
     count = len(plain.layers)
-    full = plain.hiding(plain.image, count)[plain.rows].double().log_softmax(-1)
+    full = plain.cutting(plain.image, count)[plain.rows].double().log_softmax(-1)
     made: dict[int, Arrays] = {}
     whole = plain.greedy(count)
     for k in range(count + 1):
-        logits = plain.hiding(plain.image, k)
+        logits = plain.cutting(plain.image, k)
         logs = logits[plain.rows].double().log_softmax(-1)
         ids = whole if k == count else plain.greedy(k)
         made[k] = {
@@ -184,7 +184,7 @@ def faithfulness(plain: Plain) -> dict[int, Arrays]:
 
     def probability(gone: Array) -> float:
         if (key := np.sort(gone).tobytes()) not in known:
-            logits = plain.hiding(plain.image[torch.from_numpy(gone.copy())])
+            logits = plain.cutting(plain.image[torch.from_numpy(gone.copy())])
             known[key] = float(np.exp(plain.logprob(logits).mean()))
         return known[key]
 

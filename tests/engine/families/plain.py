@@ -43,6 +43,9 @@ class Plain:
         self.model: Any = AutoModelForImageTextToText.from_pretrained(
             loaded.info.directory, attn_implementation="eager", dtype=torch.float32, local_files_only=True
         ).eval()
+        for parameter in self.model.parameters():
+            # Adapters come frozen; what is stored in 4 or 8 bits stays so.
+            parameter.requires_grad_(parameter.is_floating_point())
         paths = {id(module): path for path, module in loaded.model.named_modules()}
         self.layers: Any = self.model.get_submodule(paths[id(loaded.layers)])
         self.norm: Any = self.model.get_submodule(paths[id(loaded.final_norm)])
@@ -110,12 +113,45 @@ class Plain:
 
             return hook
 
-        hooks = [layer.register_forward_pre_hook(mask(i), with_kwargs=True) for i, layer in enumerate(self.layers)]
+        # What a layer without attention mixes goes by no mask of this kind.
+        hooks = [self.layers[i].register_forward_pre_hook(mask(i), with_kwargs=True) for i in self.attending]
         try:
             yield
         finally:
             for hook in hooks:
                 hook.remove()
+
+    def cutting(self, gone: Tensor, first: int = 0, given: Mapping[str, Tensor] | None = None) -> Tensor:
+        """Logits [N vocab] without the tokens `gone` from layer `first` on; theirs mean nothing."""
+        hybrid = len(self.attending) < len(self.layers)
+        return (self.dropping if hybrid else self.hiding)(gone, first, given)
+
+    @torch.no_grad()
+    def dropping(self, gone: Tensor, first: int, given: Mapping[str, Tensor] | None) -> Tensor:
+        """By really leaving the rows out: no mask hides a token from a convolution or a state."""
+        n = int((given or self.given)["input_ids"].shape[1])
+        kept = torch.tensor(sorted(set(range(n)) - set(gone.tolist())))
+
+        def fewer(value: Any) -> Any:
+            if isinstance(value, tuple):
+                return tuple(fewer(part) for part in value)
+            if isinstance(value, Tensor):
+                for dim in (d for d, size in enumerate(value.shape) if size == n):
+                    value = value.index_select(dim, kept)
+            return value
+
+        def drop(_: nn.Module, args: Any, kwargs: dict[str, Any]) -> Any:
+            return tuple(fewer(arg) for arg in args), {name: fewer(value) for name, value in kwargs.items()}
+
+        hooks = [layer.register_forward_pre_hook(drop, with_kwargs=True) for layer in self.layers[first:]]
+        try:
+            logits = self.logits(given)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        whole = logits.new_full((n, logits.shape[-1]), torch.nan)
+        whole[kept] = logits[kept] if first == len(self.layers) else logits
+        return whole
 
     @torch.no_grad()
     def hiding(self, gone: Tensor, first: int = 0, given: Mapping[str, Tensor] | None = None) -> Tensor:
@@ -142,7 +178,7 @@ class Plain:
                     # What stands beside every token (its kind): an answer's tokens are all alike.
                     more = value.new_tensor([made]) if name == "input_ids" else value[:, -1:].expand(1, len(made))
                     given[name] = torch.cat([value[:, :start], more], 1)
-            scores = self.hiding(self.image, first, given)[-1]
+            scores = self.cutting(self.image, first, given)[-1]
             # As in generating: the image placeholder is never an answer.
             scores[self.image_token] = -torch.inf
             token = int(scores.argmax())
