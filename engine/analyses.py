@@ -9,6 +9,7 @@ import gc
 import logging
 import re
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from importlib import import_module
 
 import torch
@@ -23,6 +24,7 @@ from .inputs import Inputs
 from .loaded import Loaded
 from .measure import sizes_of
 from .results import LayerResult
+from .rows import NAME, implementation
 from .spec import ANALYSES, PARAMETERS, AnalysisName, Parameters, TruncationParameters
 
 log = logging.getLogger(__name__)
@@ -111,7 +113,11 @@ def _run(
     check: Callable[[int, float], None],
 ) -> None:
     # By name: an analysis that is not asked for costs no import, and cannot stand in another's way.
-    import_module(f".{_name(parameters)}", __package__).run(loaded, inputs, parameters, layers, on_layer, check)
+    module = import_module(f".{_name(parameters)}", __package__)
+    # Eager attention would hold, and keep for a backward pass, [head query key] of every layer.
+    eager = loaded.decoder.config._attn_implementation == "eager"
+    with implementation(loaded, NAME) if eager else nullcontext():
+        module.run(loaded, inputs, parameters, layers, on_layer, check)
 
 
 def _shortage(attempt: Callable[[], None], loaded: Loaded) -> str | None:

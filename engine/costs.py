@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from .budget import WALK_CHUNKS
+from .budget import LOGITS, WALK_CHUNKS
 from .shapes import EDGES, MAPS
 from .sizes import (
     FLOAT,
@@ -56,6 +56,12 @@ def _after(passing: int, held: int, later: int) -> Bytes:
     return Bytes(passing, held + max(0, later - passing))
 
 
+def _lane_logits(s: Sizes, way: Way, lanes: int) -> int:
+    """Logits of as many lanes as are made at once."""
+    rows = s.answer + 1
+    return logits(s, rows * way.rows(LOGITS * rows * s.vocab * FLOAT, lanes))
+
+
 def attention(s: Sizes, parameters: AttentionParameters, way: Way) -> Bytes:
     """A forward pass, and the weights of the answer rows."""
     whole = 2 * s.answer * s.heads * s.tokens * FLOAT if parameters.weights else 0
@@ -68,7 +74,7 @@ def cam(s: Sizes, parameters: CamParameters, way: Way) -> Bytes:
     kept = stream(s, span) + kept_by_layer(s) if way.recompute else span * kept_by_layer(s)
     pixels = parameters.copies * s.pixel_bytes if parameters.variant == "smooth" else 0
     rows = count * s.image * s.d_model * (s.element_bytes + (3 if parameters.per_token else 1) * FLOAT)
-    passing = max(forward(s, way) - around_layers(s), gradient_at_work(s))
+    passing = max(forward(s, way) - around_layers(s), gradient_at_work(s, way))
     return Bytes(around_layers(s) + kept + passing, stream(s, 2 * count) + rows + pixels)
 
 
@@ -76,7 +82,7 @@ def saliency(s: Sizes, _: Parameters, way: Way) -> Bytes:
     """One pass of which each layer keeps what entered it, one layer computed again, and weights of all rows."""
     span = s.layers - way.layers[0]
     kept = stream(s, span) + kept_by_layer(s)
-    passing = max(forward(s, way) - around_layers(s), gradient_at_work(s))
+    passing = max(forward(s, way) - around_layers(s), gradient_at_work(s, way))
     return Bytes(around_layers(s) + kept + passing, weights_of_rows(s, way, s.tokens, 2, 4))
 
 
@@ -87,15 +93,15 @@ def truncation(s: Sizes, parameters: TruncationParameters, way: Way) -> Bytes:
     planned = own * s.element_bytes * (2 * s.layers * s.kv + 16 * s.d_model)
     lanes = way.rows(planned // WALK_CHUNKS, len(below)) if below else 0
     kv = 2 * s.kv * s.element_bytes
-    lane_keys = sum(s.layers - k for k in below[:lanes]) * own * kv
+    lane_keys = sum(s.layers - k for k in below[:lanes]) * own * s.d_cache * s.element_bytes
     keys = s.layers * kv * (s.tokens + (lanes + 1) * s.max_new_tokens) + lane_keys
     seen = s.layers * (lanes + 1) * (s.tokens + lanes * own)
-    compared = 6 * (s.answer + 1) * s.vocab * FLOAT
+    compared = 6 * (s.answer + 1) * s.vocab * FLOAT + _lane_logits(s, way, lanes)
     ahead = 4 * (s.tokens + s.max_new_tokens) * s.d_model * s.element_bytes
     # A decoding step of all lanes goes over all that any of them sees.
     step = kv // 2 * 2 * (s.heads // s.kv_heads) * (s.tokens + lanes * own) if s.kv_heads < s.heads else 0
     held = recording(s, len(below) * own) + lane_keys + 3 * s.tokens * s.tokens + compared
-    return _after(forward(s, way), held, max(lanes_at_work(s, lanes, own, own), keys + seen + ahead + step))
+    return _after(forward(s, way), held, max(lanes_at_work(s, way, lanes, own, own), keys + seen + ahead + step))
 
 
 def knockout(s: Sizes, parameters: KnockoutParameters, way: Way) -> Bytes:
@@ -104,10 +110,10 @@ def knockout(s: Sizes, parameters: KnockoutParameters, way: Way) -> Bytes:
     own = s.moving
     planned = s.element_bytes * (2 * s.tokens * s.kv + own * (2 * s.tokens + 16 * s.d_model))
     lanes = way.rows(planned // WALK_CHUNKS, len(way.layers))
-    compared = 4 * (s.answer + 1) * s.vocab * FLOAT
+    compared = 4 * (s.answer + 1) * s.vocab * FLOAT + _lane_logits(s, way, lanes)
     held = recording(s, len(starts) * s.tokens) + 3 * s.tokens * s.tokens + compared
     check = forward(s, way) + weights_of_rows(s, way, own, 3, 3)
-    return _after(forward(s, way), held, max(lanes_at_work(s, lanes, own, s.tokens), check))
+    return _after(forward(s, way), held, max(lanes_at_work(s, way, lanes, own, s.tokens), check))
 
 
 def faithfulness(s: Sizes, parameters: FaithfulnessParameters, way: Way) -> Bytes:
@@ -122,8 +128,8 @@ def faithfulness(s: Sizes, parameters: FaithfulnessParameters, way: Way) -> Byte
     own = s.tokens - s.image // parameters.steps
     planned = s.element_bytes * own * (2 * s.kv + 16 * s.d_model)
     lanes = way.rows(planned // WALK_CHUNKS, orders)
-    held = recording(s, s.tokens) + 3 * s.tokens * s.tokens + 2 * logits(s, s.answer + 1)
-    curves = _after(forward(s, way), held, lanes_at_work(s, lanes, own, s.tokens))
+    held = recording(s, s.tokens) + 3 * s.tokens * s.tokens + logits(s, s.answer + 1) + _lane_logits(s, way, lanes)
+    curves = _after(forward(s, way), held, lanes_at_work(s, way, lanes, own, s.tokens))
     return max(*maps, curves, key=lambda found: found.peak)
 
 

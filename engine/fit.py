@@ -191,10 +191,16 @@ def fit_from_plain(plain: dict[str, Any]) -> Fit:
         for need in plain["needs"]
     )
     return Fit(
-        *(as_text(plain[name]) for name in ("model", "dtype", "device")),
-        as_whole(plain["weights_bytes"]),
-        plain["loaded"] is True,
-        *(as_whole(plain[name]) for name in ("free_bytes", "tokens", "image_tokens", "answer_tokens", "pass_bytes")),
-        None if plain["pass_s"] is None else float(plain["pass_s"]),
-        needs,
+        model=as_text(plain["model"]),
+        dtype=as_text(plain["dtype"]),
+        device=as_text(plain["device"]),
+        weights_bytes=as_whole(plain["weights_bytes"]),
+        loaded=plain["loaded"] is True,
+        free_bytes=as_whole(plain["free_bytes"]),
+        tokens=as_whole(plain["tokens"]),
+        image_tokens=as_whole(plain["image_tokens"]),
+        answer_tokens=as_whole(plain["answer_tokens"]),
+        pass_bytes=as_whole(plain["pass_bytes"]),
+        pass_s=None if plain["pass_s"] is None else float(plain["pass_s"]),
+        needs=needs,
     )

@@ -17,7 +17,7 @@ from transformers import PreTrainedConfig
 
 from .inputs import Inputs
 from .loaded import Loaded
-from .results import GROUPS
+from .results import GROUPS, ModelInfo
 from .sizes import Sizes
 
 USUAL_PATCH_PX = 14
@@ -67,7 +67,8 @@ def sizes_of_prompt(
         head_dim=head_dim,
         vocab=int(loaded.model.get_input_embeddings().weight.shape[0]),
         d_ff=max(_d_ff(layer, attention, info.d_model, text) for layer, attention in layers),
-        d_norm=max(_d_norm(layer, info, head_dim) for layer, _ in layers),
+        d_norm=max(_d_norm(layer, attention, info, head_dim) for layer, attention in layers),
+        d_cache=max(_d_cache(attention, info.heads * head_dim, info.kv_heads * head_dim) for _, attention in layers),
         element_bytes=loaded.dtype.itemsize,
         tokens=len(group),
         answer=answer,
@@ -138,15 +139,27 @@ def _d_ff(layer: nn.Module, attention: nn.Module | None, d_model: int, text: Pre
     return widest + (experts if text.model_type in ALL_EXPERTS else chosen) * (each + d_model)
 
 
-def _d_norm(layer: nn.Module, info: Any, head_dim: int) -> int:
-    """Widths of a layer's norms together; one of a head's width is over all heads."""
-    width = 0
+def _d_cache(attention: nn.Module | None, q: int, kv: int) -> int:
+    """What a token's keys and values hold: a projection's whole outcome, where they are parts of it."""
+    widest = 0 if attention is None else max((m.out_features for m in _linear(attention)), default=0)
+    # The keys are turned, which makes them anew; the values stay what the projection made.
+    return widest + kv if widest >= q + 2 * kv else 2 * kv
+
+
+def _linear(module: nn.Module) -> list[nn.Linear]:
+    return [m for m in module.modules() if isinstance(m, nn.Linear)]
+
+
+def _d_norm(layer: nn.Module, attention: nn.Module | None, info: ModelInfo, head_dim: int) -> int:
+    """Widths of what a layer makes in float32: its norms together; one of a head's width is over all heads."""
+    # What mixes tokens without attention works in float32, on what its widest projection makes.
+    width = 0 if attention is not None else 3 * max((m.out_features for m in _linear(layer)), default=0)
     for name, module in layer.named_modules():
         weight = getattr(module, "weight", None)
         if isinstance(weight, Tensor) and weight.ndim == 1 and not any(True for _ in module.children()):
             heads = info.kv_heads if "k_" in name.rpartition(".")[2] else info.heads
             width += info.d_model if len(weight) != head_dim else heads * head_dim
-    return width or 2 * info.d_model
+    return width
 
 
 def _vision(config: PreTrainedConfig, pixels: int) -> dict[str, int]:

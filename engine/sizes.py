@@ -22,6 +22,8 @@ class Sizes:
         layers, d_model, heads, kv_heads, head_dim, vocab: Of the decoder.
         d_ff: Width of the feed-forward block; with experts, of those that one token goes through, together.
         d_norm: Widths of one layer's norms, together.
+        d_cache: What holding one token's keys and values in one layer holds: more than these where a projection makes
+            queries with them.
         element_bytes: Of one number of the model.
         tokens: N, prompt and answer.
         answer: T.
@@ -42,6 +44,7 @@ class Sizes:
     vocab: int
     d_ff: int
     d_norm: int
+    d_cache: int
     element_bytes: int
     tokens: int
     answer: int
@@ -126,10 +129,21 @@ def logits(s: Sizes, rows: int) -> int:
     return rows * s.vocab * (s.element_bytes + FLOAT)
 
 
+def capped(s: Sizes, way: Way, matrices: int = 3) -> int:
+    """Attention by the formula, chunk by chunk, where scores are capped; nothing elsewhere.
+
+    Args:
+        s: Sizes.
+        way: Size of a chunk.
+        matrices: [head row key] float32 tensors alive at once.
+    """
+    row = s.heads * s.tokens * FLOAT
+    return way.rows(3 * row, s.tokens) * matrices * row + 4 * s.tokens * s.q * FLOAT if s.softcap else 0
+
+
 def forward(s: Sizes, way: Way, *, head: bool = True) -> int:
     """The whole forward pass, nothing kept; without its logits where it ends before them."""
-    capped = way.rows(3 * s.heads * s.tokens * FLOAT, s.tokens) * 3 * s.heads * s.tokens * FLOAT if s.softcap else 0
-    work = max(layer_at_work(s, s.tokens) + capped, vision_at_work(s))
+    work = max(layer_at_work(s, s.tokens) + capped(s, way), vision_at_work(s))
     rows = 0 if not head else s.tokens if s.all_logits else s.answer + 1
     return around_layers(s) + work + logits(s, rows)
 
@@ -140,12 +154,14 @@ def kept_by_layer(s: Sizes) -> int:
     Norms keep their input in float32; attention its queries, keys, values and outcome; a gated feed-forward block
     three values of its width. Frozen projections keep nothing.
     """
-    return s.tokens * (FLOAT * s.d_norm + s.element_bytes * (2 * s.q + 2 * s.kv + 3 * s.d_ff))
+    return s.tokens * (FLOAT * s.d_norm + s.element_bytes * (2 * s.q + s.d_cache + 3 * s.d_ff))
 
 
-def gradient_at_work(s: Sizes) -> int:
+def gradient_at_work(s: Sizes, way: Way) -> int:
     """The gradient on its way through one layer: of the widest part, of the stream, and of a norm in float32."""
-    return s.tokens * (s.element_bytes * (3 * s.d_model + max(3 * s.d_ff, 3 * s.q + 2 * s.kv)) + 4 * FLOAT * s.d_model)
+    return capped(s, way, 5) + s.tokens * (
+        s.element_bytes * (3 * s.d_model + max(3 * s.d_ff, 3 * s.q + 2 * s.kv)) + 4 * FLOAT * s.d_model
+    )
 
 
 def stream(s: Sizes, count: int) -> int:
@@ -170,12 +186,12 @@ def weights_of_rows(s: Sizes, way: Way, rows: int, matrices: int, planned: int) 
 
 def recording(s: Sizes, entering: int) -> int:
     """Keys and values of all layers, and `entering` rows of residual stream (`_record`)."""
-    return s.element_bytes * (2 * s.layers * s.tokens * s.kv + entering * s.d_model)
+    return s.element_bytes * (s.layers * s.tokens * s.d_cache + entering * s.d_model)
 
 
-def lanes_at_work(s: Sizes, lanes: int, own: int, seen: int) -> int:
+def lanes_at_work(s: Sizes, way: Way, lanes: int, own: int, seen: int) -> int:
     """One layer of a walk: `lanes` runs of `own` tokens that see `seen` keys; keys shared by heads are copied out."""
     stands = own * s.d_model * s.element_bytes
     keys = s.element_bytes * seen * 2 * (s.kv + (s.q if s.kv_heads < s.heads else 0))
     masks = own * seen * (2 + 2 * s.element_bytes)
-    return lanes * (2 * stands + keys + masks) + layer_at_work(s, lanes * own)
+    return lanes * (2 * stands + keys + masks) + layer_at_work(s, lanes * own) + capped(s, way)
