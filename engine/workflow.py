@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager, aclosing
 from dataclasses import dataclass, field, replace
 from logging import getLogger
@@ -24,6 +24,8 @@ from .spec import AnalysisName, AttentionParameters, Parameters, RunSpec, parame
 __all__ = ["Progress", "Request", "Update", "complete", "create_run"]
 
 log = getLogger(__name__)
+
+Start = Callable[[], Awaitable[EngineClient]]
 
 LOOK_AGAIN_S = 0.2
 """How often a process that waits for another looks for the layers it has made so far."""
@@ -105,7 +107,7 @@ async def complete(
     engine: str = "local",
     cache: LayerCache | None = None,
     force: bool = False,
-    client: EngineClient | None = None,
+    client: EngineClient | Start | None = None,
 ) -> AsyncGenerator[Update, None]:
     """Adds what a run lacks: from the cache, or else from an engine, which is started only when something is missing.
 
@@ -117,7 +119,7 @@ async def complete(
         engine: Where to start an engine, if need be.
         cache: Where layers are looked for and kept; None for nowhere.
         force: Compute everything again, and replace what is cached.
-        client: An engine that is running already; it stays open.
+        client: An engine that is running already, or what starts it when it is needed; it stays open.
 
     Yields:
         Layers as they come, the cached ones first, with progress in between. The last update carries the final run.
@@ -169,7 +171,7 @@ class _Completion:
         engine: str,
         cache: LayerCache | None,
         force: bool,
-        client: EngineClient | None,
+        client: EngineClient | Start | None,
     ) -> None:
         names = [plan.request.analysis for plan in plans]
         if len(set(names)) < len(names):
@@ -243,9 +245,12 @@ class _Completion:
                 await asyncio.sleep(LOOK_AGAIN_S)
 
     async def _compute(self, plan: _Plan) -> AsyncGenerator[Update, None]:
-        if self._client is None:
+        if not isinstance(self._client, EngineClient):
             yield Update(self.run, Progress("start"))
-            self._client = self._own = await EngineClient.start(self._engine)
+            if self._client is None:
+                self._client = self._own = await EngineClient.start(self._engine)
+            else:
+                self._client = await self._client()
         client = self._client
 
         async def keep(result: LayerResult, seconds: float) -> None:

@@ -27,7 +27,7 @@ def explore(path: Path, *, graphics: str | None = None, engine: str | None = Non
 
     from .app import ExplorerApp
     from .bindings import BINDING_IDS
-    from .computing import compute_with
+    from .keptengine import KeptEngine
     from .memory import state_file
 
     run = Run.from_plain(read_plain(path))
@@ -38,7 +38,7 @@ def explore(path: Path, *, graphics: str | None = None, engine: str | None = Non
     app = ExplorerApp(
         run,
         path=path,
-        compute=compute_with(engine or config.engine),
+        engine=KeptEngine(engine or config.engine),
         graphics=choose_graphics(graphics or config.graphics, os.environ),
         state_file=state_file(),
         config=config,

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Protocol
 
 from textual.message import Message
 
@@ -21,15 +21,14 @@ from flowtui.engine.spec import (
     parameters_from_plain,
     parameters_to_plain,
 )
-from flowtui.errors import CacheError, CancelledError, FlowtuiError
+from flowtui.errors import CancelledError, FlowtuiError
 
 from .frame import Busy
 
 if TYPE_CHECKING:
-    from flowtui.cache.store import LayerCache
+    from flowtui.engine.client import OnProgress
+    from flowtui.engine.spec import RunSpec
     from flowtui.engine.workflow import Progress, Request, Update
-
-    Compute = Callable[[Run, Sequence[Request]], AsyncGenerator[Update, None]]
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +40,22 @@ STAGES = {
     "wait": "waiting for another process that computes the same",
 }
 """The workflow's stages in words; others are named as they are."""
+
+
+class Engine(Protocol):
+    """What the explorer wants of an engine. It is asked for one thing at a time, and may stay between two."""
+
+    def compute(self, run: Run, requests: Sequence[Request]) -> AsyncGenerator[Update, None]:
+        """Adds what a run lacks, as `flowtui.engine.workflow.complete` does."""
+        ...
+
+    async def create(self, spec: RunSpec, analyses: Sequence[Parameters], on_progress: OnProgress) -> Run:
+        """Answers a question, as `flowtui.engine.workflow.create_run` does; `analyses` will be asked for next."""
+        ...
+
+    async def close(self) -> None:
+        """Lets go of everything."""
+        ...
 
 
 class Arrived(Message):
@@ -90,42 +105,19 @@ def request_all(analysis: AnalysisName, parameters: Parameters) -> Request:
     return Request(analysis, parameters)
 
 
-def compute_with(engine: str) -> Compute:
-    """The real thing: cache first, then the engine at that place. Nothing of it is imported before it is called."""
-
-    async def compute(run: Run, requests: Sequence[Request]) -> AsyncGenerator[Update, None]:
-        # Imported in a thread: the event loop keeps answering keys meanwhile.
-        workflow, cache, notice = await asyncio.to_thread(_open)
-        try:
-            if notice:
-                yield workflow.Update(run, notice=notice)
-            async with aclosing(workflow.complete(run, requests, engine=engine, cache=cache)) as updates:
-                async for update in updates:
-                    yield update
-        finally:
-            if cache is not None:
-                await asyncio.to_thread(cache.close)
-
-    return compute
+async def computed(engine: Engine, run: Run, requests: Sequence[Request]) -> AsyncGenerator[Message, None]:
+    """What is missing of a run, as messages."""
+    async with aclosing(engine.compute(run, requests)) as updates:
+        async for update in updates:
+            yield Arrived(update)
 
 
-def _open() -> tuple[Any, LayerCache | None, str]:
-    """The workflow module, the cache or None, and what to say about that."""
-    from flowtui.cache.store import LayerCache
-    from flowtui.engine import workflow
-
+async def stream(post: Callable[[Message], object], messages: AsyncGenerator[Message, None]) -> None:
+    """Posts the messages of a computation to its end, then exactly one `Ended`."""
     try:
-        return workflow, LayerCache.open(), ""
-    except CacheError as error:
-        return workflow, None, f"Going on without the cache: {error}"
-
-
-async def stream(post: Callable[[Message], object], compute: Compute, run: Run, requests: Sequence[Request]) -> None:
-    """Runs a computation to its end and posts every update, then exactly one `Ended`."""
-    try:
-        async with aclosing(compute(run, requests)) as updates:
-            async for update in updates:
-                post(Arrived(update))
+        async with aclosing(messages):
+            async for message in messages:
+                post(message)
     except (asyncio.CancelledError, CancelledError):
         post(Ended(cancelled=True))
     except FlowtuiError as error:

@@ -2,17 +2,22 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
+from flowtui.engine.client import OnProgress
 from flowtui.engine.results import Run
+from flowtui.engine.spec import Parameters, RunSpec
 from flowtui.engine.workflow import Progress, Request, Update
 
 
 @dataclass
 class FakeEngine:
-    """Attributes: full: the finished run; steps: updates allowed; fail_at: update before which it raises `error`."""
+    """Hands out `full`; each update, and each answer, waits for a step.
+
+    Attributes: fail_at: update before which it raises `error`; refuse: what it raises in place of an answer.
+    """
 
     full: Run
     fail_at: int | None = None
@@ -21,10 +26,27 @@ class FakeEngine:
     requests: list[Request] = field(default_factory=list)
     sent: int = 0
     closed: bool = False
+    ended: bool = False
+    refuse: BaseException | None = None
+    specs: list[RunSpec] = field(default_factory=list)
+    analyses: tuple[Parameters, ...] = ()
 
     def allow(self, updates: int) -> None:
         for _ in range(updates):
             self.steps.release()
+
+    async def create(self, spec: RunSpec, analyses: Sequence[Parameters], on_progress: OnProgress) -> Run:
+        self.specs.append(spec)
+        self.analyses = tuple(analyses)
+        on_progress(Progress("load", fraction=0.5))
+        await self.steps.acquire()
+        if self.refuse is not None:
+            raise self.refuse
+        answer = replace(self.full.answer, text="another")
+        return replace(self.full, spec=spec, answer=answer, analyses={})
+
+    async def close(self) -> None:
+        self.ended = True
 
     async def compute(self, run: Run, requests: Sequence[Request]) -> AsyncGenerator[Update, None]:
         self.requests.extend(requests)

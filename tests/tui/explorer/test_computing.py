@@ -52,7 +52,7 @@ async def test_layers_fill_in_live_and_the_file_is_written(fake_engine, tmp_path
     path = tmp_path / "run.pkl"
     write_plain(path, EMPTY.to_plain())
     engine = fake_engine(FULL)
-    app = ExplorerApp(EMPTY, path=path, compute=engine.compute)
+    app = ExplorerApp(EMPTY, path=path, engine=engine)
     async with app.run_test(size=(120, 40)) as pilot:
         await pilot.press("l", "r")
         engine.allow(3)
@@ -88,7 +88,7 @@ async def until(pilot, condition) -> None:  # type: ignore[no-untyped-def]
 async def test_escape_cancels_and_keeps_what_arrived(fake_engine, tmp_path: Path) -> None:
     path = tmp_path / "run.pkl"
     engine = fake_engine(FULL)
-    app = ExplorerApp(EMPTY, path=path, compute=engine.compute)
+    app = ExplorerApp(EMPTY, path=path, engine=engine)
     async with app.run_test() as pilot:
         await pilot.press("r")
         engine.allow(2)
@@ -118,7 +118,7 @@ async def test_escape_cancels_and_keeps_what_arrived(fake_engine, tmp_path: Path
 )
 async def test_an_error_midway_is_a_toast_and_loses_nothing(fake_engine, error: Exception, says: str) -> None:
     engine = fake_engine(FULL, fail_at=2, error=error)
-    app = ExplorerApp(EMPTY, compute=engine.compute)
+    app = ExplorerApp(EMPTY, engine=engine)
     async with app.run_test() as pilot:
         await pilot.press("r")
         engine.allow(5)
@@ -131,7 +131,7 @@ async def test_an_error_midway_is_a_toast_and_loses_nothing(fake_engine, error: 
 
 async def test_an_engine_that_says_cancelled_is_no_error(fake_engine) -> None:
     engine = fake_engine(FULL, fail_at=0, error=CancelledError("cancelled"))
-    app = ExplorerApp(EMPTY, compute=engine.compute)
+    app = ExplorerApp(EMPTY, engine=engine)
     async with app.run_test() as pilot:
         await pilot.press("r")
         engine.allow(1)
@@ -149,7 +149,7 @@ async def test_nothing_missing_no_engine_and_already_running(fake_engine) -> Non
         await pilot.press("r")
         assert toasts(app) == ["This explorer was opened without an engine."]
     engine = fake_engine(FULL)
-    app = ExplorerApp(EMPTY, compute=engine.compute)
+    app = ExplorerApp(EMPTY, engine=engine)
     async with app.run_test() as pilot:
         await pilot.press("r", "r")
         assert toasts(app) == ["A computation is running. Esc cancels it."]
@@ -158,7 +158,7 @@ async def test_nothing_missing_no_engine_and_already_running(fake_engine) -> Non
 async def test_a_model_that_only_the_file_names_needs_a_yes(fake_engine) -> None:
     engine = fake_engine(FULL)
     run = replace(EMPTY, spec=replace(EMPTY.spec, model="evil/\x1b[31mmodel"))
-    app = ExplorerApp(run, compute=engine.compute)
+    app = ExplorerApp(run, engine=engine)
     async with app.run_test() as pilot:
         await pilot.press("r")
         await pilot.pause()
@@ -186,7 +186,7 @@ async def test_cam_at_the_input_is_shown_but_does_not_replace_the_files(fake_eng
     cam = other.analyses["cam"]
     full = FULL.with_analysis(replace(cam, parameters={**cam.parameters, "site": "input"}))
     engine = fake_engine(full)
-    app = ExplorerApp(FULL, path=path, compute=engine.compute)
+    app = ExplorerApp(FULL, path=path, engine=engine)
     async with app.run_test() as pilot:
         app.compute_cam("input")
         engine.allow(100)
@@ -208,7 +208,7 @@ def test_what_the_file_has_with_other_parameters_stays() -> None:
 
 async def test_a_file_that_cannot_be_written_is_a_toast(fake_engine, tmp_path: Path) -> None:
     engine = fake_engine(FULL)
-    app = ExplorerApp(EMPTY, path=tmp_path / "gone" / "run.pkl", compute=engine.compute)
+    app = ExplorerApp(EMPTY, path=tmp_path / "gone" / "run.pkl", engine=engine)
     async with app.run_test() as pilot:
         await pilot.press("r")
         engine.allow(100)

@@ -14,11 +14,11 @@ from flowtui.cache.runfile import read_plain
 from flowtui.engine.results import Run
 from flowtui.tui.explorer import explore
 from flowtui.tui.explorer.app import ExplorerApp
-from flowtui.tui.explorer.computing import compute_with
+from flowtui.tui.explorer.keptengine import KeptEngine
 
 async def main():
     path = Path(sys.argv[1])
-    app = ExplorerApp(Run.from_plain(read_plain(path)), path=path, compute=compute_with("local"))
+    app = ExplorerApp(Run.from_plain(read_plain(path)), path=path, engine=KeptEngine("local"))
     async with app.run_test(size=(120, 40)) as pilot:
         await pilot.press("l", "c", "m", "v", "y")
         await pilot.pause()

@@ -1,0 +1,161 @@
+"""What every part of the application builds on: the open runs, the panels, and how a state gets on screen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from textual.app import App
+from textual.events import Resize
+from textual.geometry import Size
+from textual.notifications import SeverityLevel
+
+from flowtui.engine.results import Run
+from flowtui.tui.config import Config
+from flowtui.tui.draw.graphics import Graphics
+from flowtui.tui.text import visible
+
+from .bindings import hints
+from .facts import Facts
+from .frame import Busy, Frame
+from .layout import plan
+from .look import Look
+from .memory import recall, remember
+from .painter import Painter
+from .panel import Panel
+from .session import Session
+from .theme import ink_of
+from .view import ViewPanel
+
+
+class Shell(App[None]):
+    """Holds the open runs and hands each new state to the panels as a frame.
+
+    Attributes:
+        sessions: The open runs, at least one.
+        session: The one on screen.
+        busy: What is being computed, or None.
+    """
+
+    def __init__(
+        self, run: Run, path: Path | None, graphics: Graphics, state_file: Path | None, config: Config
+    ) -> None:
+        super().__init__()
+        self._graphics = graphics
+        self._state_file = state_file
+        self._config = config
+        self.busy: Busy | None = None
+        self.session = self.new_session(run, path)
+        self.sessions = [self.session]
+        self._ink = ink_of(self)
+        if config.keys:
+            self.set_keymap(dict(config.keys))
+
+    def new_session(self, run: Run, path: Path | None) -> Session:
+        """A run that is looked at as it was left the last time. Reads files and decodes images."""
+        look = recall(self._state_file, run, Look(palette=self._config.palette))
+        return Session(run, path, look, self._graphics)
+
+    @property
+    def facts(self) -> Facts:
+        """Numbers of the run on screen."""
+        return self.session.facts
+
+    @property
+    def look(self) -> Look:
+        """How the run on screen is looked at."""
+        return self.session.look
+
+    @look.setter
+    def look(self, look: Look) -> None:
+        self.session.look = look
+
+    @property
+    def _painter(self) -> Painter:
+        return self.session.painter
+
+    @property
+    def _path(self) -> Path | None:
+        return self.session.path
+
+    def on_mount(self) -> None:
+        """First screen."""
+        self.theme_changed_signal.subscribe(self, lambda _: self._new_theme())
+        if self._config.theme in self.available_themes:
+            self.theme = self._config.theme
+        else:
+            names = ", ".join(sorted(self.available_themes))
+            self.notify(f"There is no theme {self._config.theme!r}. There are: {names}.", severity="warning")
+        self._lay_out()
+
+    def on_resize(self, event: Resize) -> None:
+        """Shares the cells out anew."""
+        # The screen's own size is still the old one here.
+        self._lay_out(event.size)
+
+    def on_unmount(self) -> None:
+        """Remembers the views, the one on screen as the last."""
+        for session in (*(s for s in self.sessions if s is not self.session), self.session):
+            remember(self._state_file, session.facts.run, session.look)
+
+    def _lay_out(self, size: Size | None = None) -> None:
+        size = size or self.size
+        base = self.screen_stack[0]
+        cells = plan(size.width, size.height, self._painter.ratio)
+        for name, rows in (("header", cells.header), ("scrubber", cells.scrubber), ("groups", cells.groups)):
+            base.query_one(f"#{name}").styles.height = rows
+        base.query_one("#map").styles.width = cells.map_cells
+        self._show()
+
+    def _new_theme(self) -> None:
+        self._ink = ink_of(self)
+        self._show()
+
+    def _show(self) -> None:
+        # The views live on the first screen; a dialog may lie over it.
+        base = self.screen_stack[0]
+        base.query_one("#body").display = self.look.view == "main"
+        for view in base.query(ViewPanel):
+            view.display = view.view == self.look.view
+        width = max(1, self.size.width - 2)
+        own = {} if self._view is None else {"view": self._view.hints}
+        shown = hints(self.keys(), width=width, compute=bool(self.facts.missing), **own)
+        frame = Frame(self.facts, self.look, self._ink, self._painter, self.session.title, shown, self.busy)
+        for panel in base.query(Panel):
+            panel.show(frame)
+
+    @property
+    def _view(self) -> ViewPanel | None:
+        """The view that fills the body; None for the main one, which is several panels."""
+        return next((v for v in self.screen_stack[0].query(ViewPanel) if v.view == self.look.view), None)
+
+    def look_at(self, look: Look) -> None:
+        """Shows another state of the view."""
+        if look != self.look:
+            self.look = look
+            self._show()
+
+    def keys(self) -> dict[str, list[str]]:
+        """The keys in force, as they are shown, by binding id."""
+        bindings = self._bindings.copy()
+        bindings.apply_keymap(self._keymap)
+        found: dict[str, list[str]] = {}
+        for _, binding in bindings:
+            if binding.id:
+                found.setdefault(binding.id, []).append(self.get_key_display(binding))
+        return found
+
+    def notify(
+        self,
+        message: str,
+        *,
+        title: str = "",
+        severity: SeverityLevel = "information",
+        timeout: float | None = None,
+        markup: bool = False,
+    ) -> None:
+        """A toast; whatever the text holds is shown and not obeyed."""
+        super().notify(visible(message), title=visible(title), severity=severity, timeout=timeout, markup=False)
+
+    def action_help_quit(self) -> None:
+        """Ctrl-C ends the explorer, as it ends any program in a terminal."""
+        self.exit()

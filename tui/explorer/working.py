@@ -1,0 +1,151 @@
+"""Computing what is missing of a run: starts it, takes in what arrives, and writes it to the file."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncGenerator
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from textual.message import Message
+from textual.worker import Worker
+
+from flowtui.engine.results import Run
+from flowtui.engine.spec import DEMO_MODEL
+from flowtui.errors import FlowtuiError
+from flowtui.tui.config import Config
+from flowtui.tui.draw.graphics import Graphics
+from flowtui.tui.text import visible
+
+from . import computing
+from .dialogs import ConfirmScreen
+from .frame import Busy
+from .session import Session
+from .shell import Shell
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from flowtui.engine.workflow import Request
+
+log = logging.getLogger(__name__)
+
+
+class Working(Shell):
+    """One computation at a time, with one engine that stays for the next."""
+
+    def __init__(
+        self,
+        run: Run,
+        path: Path | None,
+        graphics: Graphics,
+        state_file: Path | None,
+        config: Config,
+        engine: computing.Engine | None,
+    ) -> None:
+        super().__init__(run, path, graphics, state_file, config)
+        self._engine = engine
+        self._trusted = {DEMO_MODEL}
+        self._job: Session | None = None
+        self._worker: Worker[None] | None = None
+
+    async def on_unmount(self) -> None:
+        """Writes what has arrived until now and ends the engine."""
+        for session in self.sessions:
+            try:
+                await session.save()
+            except FlowtuiError as error:
+                log.warning("not saved: %s", error)
+        if self._engine is not None:
+            await self._engine.close()
+
+    def action_compute(self) -> None:
+        """Computes whatever is missing."""
+        if not self.facts.missing:
+            self.notify("Nothing is missing: every analysis has all its layers.")
+            return
+        self.compute(computing.requests_for(self.facts.run))
+
+    def compute_cam(self, site: str) -> None:
+        """CAM at another site; what the file holds already is only shown again."""
+        parameters = computing.site_parameters(self.facts.run, site)
+        kept = computing.as_on_disk(self.session.on_disk, "cam", parameters)
+        if kept is not None:
+            self.session.replace(self.facts.run.with_analysis(kept))
+            self._show()
+        else:
+            self.compute([computing.request_all("cam", parameters)])
+
+    def compute(self, requests: list[Request]) -> None:
+        """Starts a computation of the run on screen."""
+        session = self.session
+
+        def start(engine: computing.Engine) -> None:
+            self._job = session
+            self._start(computing.computed(engine, session.facts.run, requests))
+
+        self._with_model(session.facts.run.spec.model, start)
+
+    def _with_model(self, model: str, start: Callable[[computing.Engine], None]) -> None:
+        """Goes on with an engine that is free, after a yes where it would load a model that only a file names."""
+        engine = self._engine
+        if engine is None:
+            self.notify("This explorer was opened without an engine.", severity="warning")
+        elif self.busy is not None:
+            self.notify("A computation is running. Esc cancels it.")
+        elif model in self._trusted or model not in {session.facts.run.spec.model for session in self.sessions}:
+            start(engine)
+        else:
+            question = f"Load the model “{visible(model)}”, which this file names, and compute with it?"
+            self.push_screen(ConfirmScreen(question), partial(self._confirmed, model, start))
+
+    def _confirmed(self, model: str, start: Callable[[computing.Engine], None], yes: bool | None) -> None:
+        if yes:
+            self._trusted.add(model)
+            self._with_model(model, start)
+
+    def _start(self, messages: AsyncGenerator[Message, None]) -> None:
+        self.busy = Busy("starting")
+        self._worker = self.run_worker(computing.stream(self.post_message, messages), group="compute")
+        self._show()
+
+    def action_cancel(self) -> None:
+        """Cancels the computation; what has arrived stays."""
+        if self._worker is not None and self.busy is not None:
+            self.busy = Busy("cancelling")
+            self._worker.cancel()
+            self._show()
+
+    def on_arrived(self, event: computing.Arrived) -> None:
+        """Takes over a run with more layers."""
+        update = event.update
+        if update.notice:
+            self.notify(update.notice)
+        if update.progress is not None:
+            self.be_busy(computing.busy_from(update.progress, update.run))
+        if self._job is not None:
+            self._job.replace(update.run)
+        self._show()
+
+    def be_busy(self, busy: Busy) -> None:
+        """Shows how far the computation is, unless it is being cancelled."""
+        if self.busy is not None and self.busy.text != "cancelling":
+            self.busy = busy
+
+    def on_ended(self, event: computing.Ended) -> None:
+        """Says how it ended, and writes what has arrived."""
+        job, self._job, self.busy, self._worker = self._job, None, None, None
+        self._show()
+        if event.cancelled:
+            self.notify("Cancelled. What had arrived is kept." if job else "Cancelled. The question was not answered.")
+        elif event.error is not None:
+            self.notify(str(event.error), title="Computing failed", severity="error", timeout=12)
+        if job is not None:
+            self.run_worker(self._save(job), group="save")
+
+    async def _save(self, session: Session) -> None:
+        try:
+            await session.save()
+        except FlowtuiError as error:
+            self.notify(str(error), title="Not saved", severity="error", timeout=12)
