@@ -15,6 +15,7 @@ from .tokenstrip import CURSOR, level
 LABEL_CELLS = 6
 MIN_CELLS, MAX_CELLS = 10, 18
 RANK_CELLS = 4
+MAX_PER = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,13 +23,12 @@ class Said:
     """One cell.
 
     Attributes:
-        word: What the layer would say, safe to show; "" where the layer is missing.
-        prob: Its probability.
+        words: What the layer would say, the likeliest first: (safe text, probability, whether it is the answer's
+            token); empty where the layer is missing.
         rank: Of the answer's token, 0 is the likeliest.
     """
 
-    word: str
-    prob: float = float("nan")
+    words: tuple[tuple[str, float, bool], ...]
     rank: int = 0
 
 
@@ -40,6 +40,7 @@ class LensTable:
         layers, tokens: L and T.
         cell: Cells per column.
         rows, across: Layers and tokens on screen.
+        per: Lines per layer: its likeliest word, the next, ...
     """
 
     layers: int
@@ -47,6 +48,12 @@ class LensTable:
     cell: int
     rows: int
     across: int
+    per: int = 1
+
+    @property
+    def used(self) -> int:
+        """Cells of a line, the layer's number included."""
+        return LABEL_CELLS + self.cell * self.across
 
     def first_layer(self, layer: int) -> int:
         """The first layer on screen, so that a layer is near the middle."""
@@ -61,7 +68,8 @@ def plan_table(layers: int, tokens: int, width: int, rows: int) -> LensTable:
     """Lays out a table of at most `rows` lines below its header."""
     room = max(1, width - LABEL_CELLS)
     cell = max(min(MIN_CELLS, room), min(MAX_CELLS, room // max(1, tokens)))
-    return LensTable(layers, tokens, cell, max(1, min(rows, layers)), max(1, min(tokens, room // cell)))
+    across = max(1, min(tokens, room // cell))
+    return LensTable(layers, tokens, cell, max(1, min(rows, layers)), across, max(1, min(MAX_PER, rows // layers)))
 
 
 def lens_lines(
@@ -100,9 +108,12 @@ def lens_lines(
     for at in range(top, top + table.rows):
         tone = ink.mark if at == layer else ink.cliff if at == cliff else ink.dim
         parts = [(f"{at:>{LABEL_CELLS - 2}}", tone), ("◆ " if at == cliff else "  ", ink.cliff)]
-        for t in tokens:
-            parts += _cell(ink, table.cell, said(at, t), at == layer and t == token)
-        made.append(line(ink, width, *parts))
+        cells = [said(at, t) for t in tokens]
+        for place in range(table.per):
+            for t, cell in zip(tokens, cells, strict=True):
+                parts += _cell(ink, table.cell, cell, place, at == layer and t == token)
+            made.append(line(ink, width, *parts))
+            parts = [(" " * LABEL_CELLS, ink.text)]
     return made
 
 
@@ -111,14 +122,15 @@ def place_of(rank: int) -> str:
     return f"#{rank + 1}" if rank < 999 else f"#{min(99, (rank + 1) // 1000)}k"
 
 
-def _cell(ink: Ink, width: int, said: Said, under: bool) -> list[Part]:
-    """Level, word, and the answer token's place where another word is likelier."""
-    if not said.word:
-        return [(f"{' ·':<{width}}", ink.dim)]
-    right = place_of(said.rank) if said.rank > 0 else ""
-    room = width - 2 - (len(right) + 1 if right else 0)
-    word = clip(said.word, max(1, room))
+def _cell(ink: Ink, width: int, said: Said, place: int, under: bool) -> list[Part]:
+    """Level and word; beside the first word the place of the answer's token, where it is not the first."""
+    if place >= len(said.words):
+        return [(f"{'' if place else ' ·':<{width}}", ink.dim)]
+    word, prob, answer = said.words[place]
+    right = place_of(said.rank) if said.rank > 0 and not place else ""
+    word = clip(word, max(1, width - 2 - (len(right) + 1 if right else 0)))
     text = word + " " * (width - 2 - width_of([(word, ink.text)]) - len(right)) + right
-    group = ink.groups[3 if said.rank == 0 else 0]
-    tone = ink.mark if under else shaded(group, ink.background, said.prob)
-    return [(CURSOR if under else level(said.prob, 1), ink.accent if under else group), (text, tone), (" ", ink.text)]
+    group = ink.groups[3 if answer else 0]
+    tone = ink.mark if under and not place else shaded(group, ink.background, prob)
+    glyph = CURSOR if under and not place else level(prob, 1)
+    return [(glyph, ink.accent if glyph == CURSOR else group), (text, tone), (" ", ink.text)]

@@ -13,6 +13,7 @@ from textual.strip import Strip
 from .cells import Part, line
 from .ink import Ink
 from .shades import shaded
+from .tokenstrip import level
 
 MAX_CELLS = 10
 
@@ -23,14 +24,16 @@ class WordGrid:
 
     Attributes:
         rows, cols: Of the patches.
-        cell: Cells per patch, the blank after it included where there is room for one.
+        cell: Cells per patch; the last one tells the probability, where there are two or more.
         shown: (rows, columns) on screen.
+        high: Lines per patch; the second one tells the probability in numbers.
     """
 
     rows: int
     cols: int
     cell: int
     shown: tuple[int, int]
+    high: int = 1
 
     def first(self, place: tuple[int, int]) -> tuple[int, int]:
         """The first row and column on screen, so that a patch is near the middle."""
@@ -44,7 +47,8 @@ class WordGrid:
 def plan_grid(rows: int, cols: int, width: int, height: int) -> WordGrid:
     """Lays out a grid in at most (width, height) cells."""
     cell = max(1, min(MAX_CELLS, width // max(1, cols)))
-    return WordGrid(rows, cols, cell, (max(1, min(rows, height)), max(1, min(cols, width // cell))))
+    high = max(1, min(height // max(1, rows), round(cell / 2), 3))
+    return WordGrid(rows, cols, cell, (max(1, min(rows, height)), max(1, min(cols, width // cell))), high)
 
 
 def grid_lines(
@@ -70,26 +74,37 @@ def grid_lines(
     top, left = grid.first(place or (0, 0))
     made = []
     for row in range(top, top + grid.shown[0]):
-        parts: list[Part] = []
+        rows: list[list[Part]] = [[] for _ in range(grid.high)]
         for col in range(left, left + grid.shown[1]):
             i = row * grid.cols + col
             under = (row, col) == place
-            text = _cut(words[i], grid.cell)
-            if under and grid.cell >= 3:
-                text = f"[{_cut(words[i], grid.cell - 2)[: grid.cell - 2]}]"
-            tone = shaded(ink.groups[3 if special[i] else 1], ink.background, float(probs[i]))
-            parts.append((text, ink.mark if under else tone))
-        made.append(line(ink, width, *parts))
+            tone = ink.mark if under else shaded(ink.groups[3 if special[i] else 1], ink.background, float(probs[i]))
+            for parts, text in zip(rows, _texts(words[i], float(probs[i]), grid, under=under), strict=True):
+                parts.append((text, tone))
+        made += [line(ink, width, *parts) for parts in rows]
     return made
 
 
+def _texts(word: str, prob: float, grid: WordGrid, *, under: bool) -> list[str]:
+    """A patch's lines."""
+    cells = grid.cell
+    if under and cells >= 3:
+        first = f"[{_cut(word, cells - 2)}]"
+    elif cells == 1:
+        first = _cut(word, 1)
+    else:
+        first = _cut(word, cells - 1) + (level(prob, 1) if grid.high == 1 else " ")
+    number = f"{100 * prob:.0f} %"
+    second = number if len(number) < cells and word.strip() else ""
+    return [first, f"{second:<{cells}}", " " * cells][: grid.high]
+
+
 def _cut(word: str, cells: int) -> str:
-    """The beginning of a word in exactly so many cells, the last one blank where there are three or more."""
-    room = cells - 1 if cells >= 3 else cells
+    """The beginning of a word in exactly so many cells."""
     made, used = "", 0
     for character in word:
         wide = cell_len(character)
-        if used + wide > room:
+        if used + wide > cells:
             break
         made, used = made + character, used + wide
     return made + " " * (cells - used)

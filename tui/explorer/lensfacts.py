@@ -63,6 +63,7 @@ class LensFacts:
         self._results: dict[int, LayerResult] = {} if found is None else dict(found.layers)
         self._answer = run.answer.ids
         self._texts: dict[int, dict[int, str]] = {}
+        self._tokens = run.tokens
         self._patches: dict[int, Patches | None] = {}
         shape = (run.model.layers, len(self._answer))
         self.prob, self.rank = np.full(shape, np.nan), np.full(shape, -1)
@@ -97,6 +98,31 @@ class LensFacts:
             self._patches[layer] = made
         return self._patches[layer]
 
+    def grid_at(self, patch: int, across: int) -> tuple[NDArray[np.int64], str]:
+        """The grid with an image token.
+
+        Args:
+            patch: Index among the image tokens.
+            across: Columns for tokens that have no grid of their own.
+
+        Returns:
+            Indices among the image tokens, [rows cols], -1 behind the last; and the grid's name.
+        """
+        image = self._tokens.image_positions
+        index = np.full(len(self._tokens.ids), -1, dtype=np.int64)
+        index[image] = np.arange(len(image))
+        at = int(image[patch])
+        for place, span in enumerate(self._tokens.spans):
+            if span.start <= at < span.end:
+                name = f"grid {place} of {len(self._tokens.spans)}" if len(self._tokens.spans) > 1 else ""
+                if span.rows:
+                    return index[span.positions()], name
+                return _folded(np.flatnonzero((image >= span.start) & (image < span.end)), across), name
+        owned = np.zeros(len(index), dtype=bool)
+        for span in self._tokens.spans:
+            owned[span.start : span.end] = True
+        return _folded(np.flatnonzero(~owned[image]), across), "tokens without a grid"
+
     def settled(self, token: int) -> int | None:
         """The first layer from which on the answer's token stays the likeliest to the last; None for none."""
         ranks = self.rank[:, token]
@@ -110,6 +136,15 @@ class LensFacts:
             self._texts[layer] = read_texts(self._results[layer].text)
         text = visible(self._texts[layer].get(token, "")).replace(" ", "␣")
         return text or f"⟨{token}⟩"
+
+
+def _folded(indices: NDArray[np.int64], across: int) -> NDArray[np.int64]:
+    """Indices in rows, filled up with -1."""
+    across = max(1, min(across, len(indices)))
+    rows = -(-len(indices) // across)
+    made = np.full(rows * across, -1, dtype=np.int64)
+    made[: len(indices)] = indices
+    return made.reshape(rows, across)
 
 
 def plain_word(text: str) -> str:

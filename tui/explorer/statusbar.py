@@ -27,6 +27,9 @@ class StatusPanel(Panel):
             more: list[Part] = [(key, ink.accent), (f" {what}  ", ink.dim)]
             if width_of([*made, *more]) <= width + 2:
                 made += more
+        if made:
+            # The blanks after the last one may not fit, and would be cut with an ellipsis.
+            made[-1] = (made[-1][0].rstrip(), made[-1][1])
         return [line(ink, width, *made)]
 
 
