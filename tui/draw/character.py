@@ -46,10 +46,15 @@ def readable(rgb: NDArray[np.uint8], background: Rgb) -> NDArray[np.uint8]:
 
 
 def characters(values: NDArray[np.floating], rgb: NDArray[np.uint8], background: Rgb) -> list[Strip]:
-    """Draws values as glyphs.
+    """Draws values in 0..1 [rows cols], NaN for nothing, as glyphs; the rest as `lettered`."""
+    return lettered(glyphs(values), rgb, background)
+
+
+def lettered(texts: list[str], rgb: NDArray[np.uint8], background: Rgb) -> list[Strip]:
+    """Draws glyphs in colours.
 
     Args:
-        values: [rows cols] in 0..1, NaN for nothing.
+        texts: `rows` strings of `cols` glyphs.
         rgb: [rows cols 3] their colours.
         background: Colour behind the glyphs.
 
@@ -58,7 +63,7 @@ def characters(values: NDArray[np.floating], rgb: NDArray[np.uint8], background:
     """
     packed = (readable(rgb, background) & 0xF8).astype(np.int32) @ np.array([65536, 256, 1])
     strips = []
-    for text, colours in zip(glyphs(values), packed.tolist(), strict=True):
+    for text, colours in zip(texts, packed.tolist(), strict=True):
         runs = groupby(zip(text, colours, strict=True), key=lambda pair: pair[1])
         segments = [Segment("".join(c for c, _ in run), _style(shade, background)) for shade, run in runs]
         strips.append(Strip(segments, len(text)))

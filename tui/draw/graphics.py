@@ -12,7 +12,8 @@ from textual.strip import Strip
 
 from flowtui.errors import UsageError
 
-from .character import characters
+from .character import characters, lettered
+from .difference import blend_signed, signed_glyphs
 from .fields import blend
 from .halfblock import half_blocks
 from .ink import Rgb
@@ -28,6 +29,7 @@ class Picture:
         opacity: 0 photo alone .. 1 heat alone.
         background: Colour of the panel.
         palette: Colour map of the heat.
+        signed: The field is a difference in -1..1, with colours of its own.
     """
 
     rgb: NDArray[np.uint8]
@@ -35,6 +37,13 @@ class Picture:
     opacity: float
     background: Rgb
     palette: str = "inferno"
+    signed: bool = False
+
+    def blended(self) -> NDArray[np.uint8]:
+        """Photo and heat as pixels."""
+        if self.signed and self.field is not None:
+            return blend_signed(self.rgb, self.field, self.opacity)
+        return blend(self.rgb, self.field, self.opacity, self.palette)
 
 
 class Graphics(Protocol):
@@ -61,7 +70,7 @@ class HalfBlock:
 
     def draw(self, picture: Picture) -> list[Strip]:
         """The blend of photo and heat."""
-        return half_blocks(blend(picture.rgb, picture.field, picture.opacity, picture.palette))
+        return half_blocks(picture.blended())
 
 
 class Ascii:
@@ -77,9 +86,9 @@ class Ascii:
             # On a light ground ink is dark: dense glyphs stand for dark places there.
             value = light if sum(picture.background) < 384 else 1 - light
             return characters(np.maximum(value, 0.03), picture.rgb, picture.background)
-        return characters(
-            picture.field, blend(picture.rgb, picture.field, picture.opacity, picture.palette), picture.background
-        )
+        if picture.signed:
+            return lettered(signed_glyphs(picture.field), picture.blended(), picture.background)
+        return characters(picture.field, picture.blended(), picture.background)
 
 
 GRAPHICS: dict[str, Callable[[], Graphics]] = {"halfblock": HalfBlock, "ascii": Ascii}

@@ -20,6 +20,8 @@ VIEWS: dict[View, str] = {
     "flow": "flow: what the answer takes from image, user and system",
     "matrix": "matrix: who looks at what",
     "truncation": "truncation: the answer when the image is cut at K",
+    "lens": "lens: what each layer would say",
+    "compare": "compare: two layers, or two maps of one",
 }
 """Views in the order of their keys (1, 2, ...), and what they show."""
 NORMS: tuple[Norm, ...] = get_args(Norm)

@@ -80,6 +80,41 @@ class Painter:
         _keep(self._strips, key, (heat.values if heat is not None else None, strips), MAX_KEPT)
         return strips
 
+    def difference(
+        self,
+        left: Heat,
+        right: Heat,
+        opacity: int,
+        size: tuple[int, int],
+        background: Rgb,
+        other: Painter | None = None,
+    ) -> list[Strip]:
+        """The right map less the left one, each divided by its own maximum.
+
+        Args:
+            left, right: The maps.
+            opacity: Percent of the difference over the photo.
+            size: (width, height) in cells.
+            background: Colour of the panel.
+            other: Whose run the right map belongs to, on the same images; None for this one.
+        """
+        key = ("difference", id(left.values), id(right.values), opacity, size, background)
+        if key in self._strips:
+            self._strips.move_to_end(key)
+            return self._strips[key][1]
+        canvas = self._canvas(size, background)
+        fields = []
+        for heat, painter in ((left, self), (right, other or self)):
+            field = heat_field(canvas, painter._tokens, heat.values)
+            top = np.nanmax(field, initial=0)
+            fields.append(field / top if top > 0 else field)
+        made = fields[1] - fields[0]
+        top = np.nanmax(np.abs(made), initial=0)
+        made = made / top if top > 0 else made
+        strips = self.graphics.draw(Picture(canvas.rgb, made, opacity / 100, background, signed=True))
+        _keep(self._strips, key, ((left.values, right.values), strips), MAX_KEPT)
+        return strips
+
     def _canvas(self, size: tuple[int, int], background: Rgb) -> Canvas:
         key = (size, background)
         if key not in self._canvases:
