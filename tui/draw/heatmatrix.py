@@ -18,6 +18,8 @@ from .columns import Columns
 from .ink import Ink, Rgb
 from .spark import MISSING
 
+STEPS = 64
+"""Colours apart are told from each other no better by more; fewer make more cells alike."""
 GROUND = -1
 """The packed colour of a cell that holds nothing."""
 
@@ -46,6 +48,8 @@ def matrix_lines(
     """
     spread = np.array([columns.spread(row) for row in np.asarray(values, dtype=np.float64)])
     spread = spread.reshape(len(values), columns.used)
+    # Rounded up, so that what is above zero never looks like zero.
+    spread = np.ceil(np.clip(spread, 0, 1) * STEPS) / STEPS
     if plain:
         return _plain(ink, spread, palette)
     packed = _packed(colour(spread, palette), spread)

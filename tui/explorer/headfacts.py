@@ -32,6 +32,31 @@ class Head:
     value: float
 
 
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """Every head there is, the one that stands out most first.
+
+    Attributes:
+        layers, heads: [n] which.
+        values: [n] their shares or entropies.
+    """
+
+    layers: NDArray[np.intp]
+    heads: NDArray[np.intp]
+    values: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __getitem__(self, place: int) -> Head:
+        return Head(int(self.layers[place]), int(self.heads[place]), float(self.values[place]))
+
+    def place(self, layer: int, head: int | None) -> int | None:
+        """A head's index, None for the mean and where it is missing."""
+        found = np.flatnonzero((self.layers == layer) & (self.heads == (-1 if head is None else head)))
+        return int(found[0]) if len(found) else None
+
+
 class HeadFacts:
     """Numbers of one run's heads.
 
@@ -44,7 +69,7 @@ class HeadFacts:
         self._arrays = {} if found is None else {k: r.arrays for k, r in found.layers.items()}
         self._layers, self.heads = run.model.layers, run.model.heads
         self._tables: dict[tuple[Measure, int | None, Norm], NDArray[np.float64]] = {}
-        self._ranked: dict[tuple[Measure, int | None, Norm], list[Head]] = {}
+        self._ranked: dict[tuple[Measure, int | None, Norm], Ranked] = {}
 
     def has(self, measure: Measure) -> bool:
         """Whether the run holds this number, in any layer."""
@@ -79,7 +104,7 @@ class HeadFacts:
         rows = group_shares(arrays, norm, token)
         return np.asarray(_mean(rows)[head] if head is not None else _mean(rows).mean(axis=0))
 
-    def strongest(self, measure: Measure, token: int | None, norm: Norm) -> list[Head]:
+    def strongest(self, measure: Measure, token: int | None, norm: Norm) -> Ranked:
         """Every head, the one with most image first; by entropy the lowest first, which is the most focused."""
         key = (measure, token, norm)
         if key not in self._ranked:
@@ -87,7 +112,7 @@ class HeadFacts:
             heads, layers = np.nonzero(np.isfinite(table))
             values = table[heads, layers]
             order = np.lexsort((heads, layers, values if measure == "entropy" else -values))
-            self._ranked[key] = [Head(int(layers[i]), int(heads[i]), float(values[i])) for i in order]
+            self._ranked[key] = Ranked(layers[order], heads[order], values[order])
         return self._ranked[key]
 
     def _of_layer(

@@ -21,7 +21,7 @@ from flowtui.tui.draw.ranking import ranking
 
 from .facts import NORM_NAMES, Facts, Gap
 from .frame import Frame
-from .headfacts import Head, HeadFacts, head_facts
+from .headfacts import HeadFacts, head_facts
 from .look import Look
 from .mapview import note_lines
 from .view import LookPicked, ViewPanel
@@ -70,9 +70,9 @@ class HeadsPanel(ViewPanel):
     def strongest(self, look: Look, facts: Facts) -> Look:
         """The head with most image (by entropy: the most focused), or from there the next in the list."""
         ranked = head_facts(facts).strongest(look.measure, look.token, look.norm)
-        if not ranked:
+        if not len(ranked):
             return look
-        now = place(ranked, look)
+        now = ranked.place(look.layer, look.head)
         best = ranked[0 if now is None or now + 1 >= min(STRONGEST, len(ranked)) else now + 1]
         return replace(look, layer=best.layer, head=best.head)
 
@@ -216,12 +216,12 @@ class HeadsPanel(ViewPanel):
         """The heads that stand out; the chosen one is marked, and stands last where it is not among them."""
         look, ink = frame.look, frame.ink
         ranked = numbers.strongest(look.measure, look.token, look.norm)
-        now = place(ranked, look)
+        now = ranked.place(look.layer, look.head)
         shown = list(range(min(rows - 1, STRONGEST, len(ranked))))
         if now is not None and shown and now not in shown:
             shown[-1] = now
         title = "Most image" if look.measure == "image share" else "Most focused"
-        top = max((abs(h.value) for h in ranked), default=1) or 1
+        top = float(ranked.values.max(initial=0)) or 1
         entries = [
             (
                 i,
@@ -244,8 +244,3 @@ def left_width(width: int, layers: int) -> int:
 def words(look: Look, value: float) -> str:
     """A head's number with its unit."""
     return percent(value).strip() if look.measure == "image share" else f"{value:.2f} nats"
-
-
-def place(ranked: list[Head], look: Look) -> int | None:
-    """The chosen head's index in the list, None for the mean."""
-    return next((i for i, h in enumerate(ranked) if (h.layer, h.head) == (look.layer, look.head)), None)
