@@ -17,19 +17,20 @@ sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 import torch  # noqa: E402
 
-from benchmarks import startup  # noqa: E402
 from benchmarks.row import HEADER, Row, line, missed  # noqa: E402
 from benchmarks.scene import Scene, Size, build_scene  # noqa: E402
 
 SUBJECTS = ("truncation", "cam", "saliency", "others", "attention")
 """Attention is last: nnsight changes torch's `backward` when it is imported."""
+SCREENS = ("startup", "explorer")
+"""What starts the installed command."""
 
 
 def main() -> None:
     """Prints the rows as they are measured. A goal that is missed is no error."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true", help="a list of rows on stdout, nothing else")
-    parser.add_argument("--only", action="append", choices=[*SUBJECTS, "startup"], help="one subject (repeatable)")
+    parser.add_argument("--only", action="append", choices=[*SUBJECTS, *SCREENS], help="one subject (repeatable)")
     parser.add_argument("--layers", type=int, default=Size().layers)
     parser.add_argument("--grid", type=int, default=Size().grid, help="rows and columns of image tokens")
     parser.add_argument("--rounds", type=int, default=3, help="timed rounds; the median counts")
@@ -53,7 +54,7 @@ def main() -> None:
 
 def measure(options: argparse.Namespace) -> Iterator[Row | str]:
     """Yields rows, and the lines that head them."""
-    wanted = options.only or [*SUBJECTS, "startup"]
+    wanted = options.only or [*SUBJECTS, *SCREENS]
     engine = [subject for subject in SUBJECTS if subject in wanted]
     yield HEADER
     if engine:
@@ -61,8 +62,9 @@ def measure(options: argparse.Namespace) -> Iterator[Row | str]:
             yield describe(scene)
             for subject in engine:
                 yield from import_module(f"benchmarks.{subject}").rows(scene, options.rounds)
-    if "startup" in wanted:
-        yield from startup.rows()
+    for screen in SCREENS:
+        if screen in wanted:
+            yield from import_module(f"benchmarks.{screen}").rows()
 
 
 def describe(scene: Scene) -> str:

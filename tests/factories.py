@@ -205,11 +205,11 @@ def _faithfulness(layers: int, seed: int) -> tuple[dict[str, object], dict[int, 
 
 
 def _matrix(layers: int, sizes: tuple[int, ...], seed: int) -> tuple[dict[str, object], dict[int, LayerResult]]:
-    """Cells of about four tokens; nobody looks ahead, and much goes to the first cell."""
+    """Cells of about four tokens, or more in a long sequence; nobody looks ahead, and much goes to the first cell."""
     rng = np.random.default_rng((seed, 5))
-    edges, start = [0], 0
+    edges, start, each = [0], 0, max(4, sum(sizes) // 128)
     for size in sizes:
-        count = -(-size // 4)
+        count = -(-size // each)
         edges += [start + round((i + 1) * size / count) for i in range(count)]
         start += size
     cells = len(edges) - 1

@@ -1,0 +1,163 @@
+"""The installed explorer in a real pseudo-terminal: how soon it is there and answers, and how much it sends."""
+
+from __future__ import annotations
+
+import io
+import statistics
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from benchmarks.pty_line import Speed, Watched, user_env
+from benchmarks.row import Row
+from flowtui.cache.runfile import write_plain
+from flowtui.engine.results import Run
+from flowtui.tui.explorer.look import VIEWS
+from tests.factories import random_run
+
+COMMAND = str(Path(sys.executable).with_name("flowtui"))
+LINE = 1_000_000
+"""Bytes a second of the slow line."""
+KEYS_PER_S = 30
+QUIET_S = 0.08
+"""A step has been drawn when nothing came for this long."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A run to explore.
+
+    Attributes:
+        name: As the rows have it.
+        layers: Decoder layers.
+        grid: Rows and columns of image tokens.
+        steps: Timed steps per view.
+    """
+
+    name: str
+    layers: int
+    grid: int
+    steps: int
+
+
+CASES = (
+    Case("32 layers, 24x24", 32, 24, 60),
+    Case("80 layers, 24x24", 80, 24, 40),
+    Case("96 layers, 4,000 tokens", 96, 63, 40),
+)
+
+
+def photo(side_px: int = 336) -> bytes:
+    """A PNG with the spectrum of a photo: detail at every scale, hardly two neighbours alike."""
+    rng = np.random.default_rng(1)
+    fy, fx = np.fft.fftfreq(side_px)[:, None], np.fft.rfftfreq(side_px)[None]
+    fall = 1 / np.maximum(np.hypot(fy, fx), 1 / side_px)
+    channels = []
+    for _ in range(3):
+        noise = np.fft.irfft2(fall * np.exp(2j * np.pi * rng.random(fall.shape)), s=(side_px, side_px))
+        low, high = np.percentile(noise, (1, 99))
+        channels.append(np.clip((noise - low) / (high - low), 0, 1))
+    buffer = io.BytesIO()
+    Image.fromarray((np.stack(channels, -1) * 255).astype(np.uint8)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def make_run(case: Case) -> Run:
+    """A made-up run with every analysis and a photo."""
+    run = random_run(layers=case.layers, heads=32, grid=(case.grid, case.grid), cliff=case.layers // 2)
+    return replace(run, spec=replace(run.spec, images=(photo(),)))
+
+
+def rows(quick: bool = False) -> Iterator[Row]:
+    """Start, steps in each view, the slow line and bytes, for each run."""
+    with tempfile.TemporaryDirectory() as folder:
+        for case in CASES[:1] if quick else CASES:
+            path = Path(folder) / f"{case.layers}.pkl"
+            write_plain(path, make_run(case).to_plain())
+            yield from start_rows(case, path)
+            yield from step_rows(case, path)
+            yield from line_rows(case, path)
+            yield from byte_rows(case, path)
+
+
+def start_rows(case: Case, path: Path, repeats: int = 5) -> Iterator[Row]:
+    """From exec to the last byte of the first complete screen."""
+    seconds, cpu = [], []
+    for turn in range(repeats + 1):
+        with opened(path) as explorer:
+            explorer.settle(0.5, since=0)
+            assert "quit" in explorer.text, explorer.text
+            used = explorer.cpu_s
+            if turn:
+                seconds.append(explorer.complete_at() - explorer.began)
+                cpu.append(used)
+    yield Row(f"explorer: first full screen, {case.name}", statistics.median(seconds), "s", "<= 0.5")
+    yield Row(f"explorer: CPU until at rest, {case.name}", statistics.median(cpu), "s CPU")
+
+
+def step_rows(case: Case, path: Path) -> Iterator[Row]:
+    """From a key to the last byte of the screen that answers it, at 120x40, in every view."""
+    with opened(path) as explorer:
+        explorer.settle(0.5, since=0)
+        for number, view in enumerate(VIEWS, 1):
+            explorer.send(f"{number}g".encode())
+            explorer.settle(0.5)
+            found = [step(explorer, key) for key in there_and_back(case)]
+            ms = [1000 * seconds for seconds, _ in found]
+            kib = statistics.median(count for _, count in found) / 1024
+            where = f"{view}, {case.name}"
+            yield Row(f"explorer: key to last byte, median, {where}", statistics.median(ms), "ms", "<= 20")
+            yield Row(f"explorer: key to last byte, p95, {where}", float(np.percentile(ms, 95)), "ms", "<= 50")
+            yield Row(f"explorer: bytes per step, {where}", kib, "KiB")
+
+
+def line_rows(case: Case, path: Path) -> Iterator[Row]:
+    """A held key over a slow line, that makes the program wait and that does not: lag after the last key."""
+    for name, buffered in (("line", False), ("line behind buffers", True)):
+        for size in ((120, 40), (120, 42)):
+            with opened(path, Speed(LINE, buffered), size) as explorer:
+                explorer.settle(0.5, since=0)
+                last = 0.0
+                for _ in range(case.layers - 1):
+                    last = explorer.send(b"l")
+                    explorer.watch(1 / KEYS_PER_S)
+                explorer.settle(0.4)
+                assert f"layer {case.layers - 1}/{case.layers - 1}" in explorer.text, explorer.text
+                lag = 1000 * (explorer.complete_at() - last)
+            where = f"1 MB/s {name}, {size[0]}x{size[1]}, {case.name}"
+            yield Row(f"explorer: held key at 30/s, lag, {where}", lag, "ms", "<= 150")
+
+
+def byte_rows(case: Case, path: Path) -> Iterator[Row]:
+    """Bytes of one layer step with a map of 60x30 cells."""
+    with opened(path, size=(120, 42)) as explorer:
+        explorer.settle(0.5, since=0)
+        found = [step(explorer, key)[1] / 1024 for key in there_and_back(case)]
+    where = f"60x30 cells, {case.name}"
+    yield Row(f"explorer: bytes per layer step, half blocks, {where}", statistics.median(found), "KiB", "<= 70")
+
+
+def opened(path: Path, speed: Speed | None = None, size: tuple[int, int] = (120, 40)) -> Watched:
+    """The explorer on a screen, with nothing remembered from before."""
+    home = Path(tempfile.mkdtemp(dir=path.parent))
+    command = [COMMAND, "explore", str(path), "--graphics", "halfblock"]
+    return Watched(command, user_env(home), columns=size[0], lines=size[1], speed=speed)
+
+
+def step(explorer: Watched, key: bytes) -> tuple[float, int]:
+    """Presses a key; returns seconds to the last byte of the answer, and its bytes."""
+    before = explorer.settle(0)
+    at = explorer.send(key)
+    explorer.settle(QUIET_S, 2, since=before)
+    return explorer.chunks[-1].at - at, explorer.bytes_from(before)
+
+
+def there_and_back(case: Case) -> Sequence[bytes]:
+    """Steps over layers that were not shown before, then back over them."""
+    there = min(case.layers - 1, case.steps // 2)
+    return [b"l"] * there + [b"h"] * there
