@@ -125,12 +125,31 @@ def blend(
     """
     if field is None or opacity <= 0:
         return rgb
-    base: NDArray[np.floating] = rgb.astype(np.float32)
-    grey = base @ np.array([0.299, 0.587, 0.114], dtype=np.float32)
-    base = (base + (grey[..., None] - base) * (0.6 * opacity)) * (1 - 0.45 * opacity)
-    known = np.isfinite(field)
+    base = faded(rgb, opacity)
     value = np.clip(np.nan_to_num(field), 0, 1)
-    cover = opacity if opacity >= 1 else opacity * np.clip(0.1 + 1.3 * value, 0, 1)
-    alpha = np.where(known, cover, 0)[..., None]
+    alpha = np.where(np.isfinite(field), cover(value, opacity), 0)[..., None]
     mixed = base + (colour(value, name).astype(np.float32) - base) * alpha
     return np.asarray(np.clip(np.rint(mixed), 0, 255), dtype=np.uint8)
+
+
+def faded(rgb: NDArray[np.uint8], opacity: float) -> NDArray[np.float32]:
+    """The photo as it lies under heat of that opacity: greyer and darker, [height width 3] in 0..255."""
+    base = rgb.astype(np.float32)
+    grey = base @ np.array([0.299, 0.587, 0.114], dtype=np.float32)
+    return (base + (grey[..., None] - base) * (0.6 * opacity)) * (1 - 0.45 * opacity)
+
+
+def cover(heat: NDArray[np.floating], opacity: float) -> NDArray[np.floating]:
+    """How much of the photo heat in 0..1 hides, 0 nothing .. 1 all."""
+    return np.ones_like(heat) if opacity >= 1 else opacity * np.clip(0.1 + 1.3 * heat, 0, 1)
+
+
+def cell_box(canvas: Canvas, tokens: Tokens, span: Span, row: int, col: int) -> tuple[int, int, int, int] | None:
+    """A grid cell's rectangle on the canvas (left, top, right, bottom), at least a pixel large; None without a grid."""
+    place, grid = _place(canvas, tokens, span), tokens.grid_of(span)
+    if place is None or grid is None:
+        return None
+    left, top, wide, high = place
+    x0, y0 = left + col * wide // grid[1], top + row * high // grid[0]
+    x1, y1 = left + -(-(col + 1) * wide // grid[1]), top + -(-(row + 1) * high // grid[0])
+    return x0, y0, max(x0 + 1, x1), max(y0 + 1, y1)
