@@ -7,14 +7,16 @@ layer to layer, so that a layer's weights are read once for all of them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from ._calls import KeyValues, LayerCall, additive, call_layer
+from ._logits import head
 from ._record import Recording, Report
+from .budget import LOGITS, rows_per_chunk
 from .loaded import Loaded
 
 Hide = Callable[[int, int], Tensor | None]
@@ -58,6 +60,16 @@ class Walk:
         """The residual stream of one lane at original positions `rows` [R]: [R d]."""
         positions = self.positions[lane if len(self.positions) > 1 else 0]
         return self.hidden[lane, torch.searchsorted(positions, rows)]
+
+    def logits(self, loaded: Loaded, rows: Tensor, vocabulary: int) -> Iterator[Tensor]:
+        """Each lane's logits at original positions `rows` [R], lane by lane: [R vocab] float32.
+
+        They are made for several lanes at once: the head can be larger than many layers, and is read once for them.
+        """
+        lanes = range(len(self.hidden))
+        step = rows_per_chunk(LOGITS * len(rows) * vocabulary * 4)
+        for some in (lanes[start : start + step] for start in range(0, len(lanes), step)):
+            yield from head(loaded, torch.stack([self.rows(lane, rows) for lane in some]))
 
 
 def walk(

@@ -20,6 +20,9 @@ SHRINK = 16
 WALK_CHUNKS = 16
 """A walk (`_walk`) keeps keys and values of all its layers, so it gets more than one chunk of passing values."""
 
+LOGITS = 3
+"""Times that a chunk of logits in float32 is there: as the model makes them, in float32, and what is made of them."""
+
 _chunk_bytes: ContextVar[int] = ContextVar("chunk_bytes", default=CHUNK_BYTES)
 _recompute: ContextVar[bool] = ContextVar("recompute", default=False)
 

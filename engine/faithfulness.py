@@ -23,7 +23,7 @@ from flowtui.errors import UsageError
 
 from . import attention, cam, saliency
 from ._drop import dropped_logits, is_hybrid
-from ._logits import at_least_float32, head
+from ._logits import at_least_float32
 from ._record import Recording, record
 from ._walk import Lane, walk
 from .budget import WALK_CHUNKS, rows_per_chunk
@@ -201,8 +201,8 @@ class _Scene:
             positions = torch.cat([self.inputs.image_positions[row], self.text]).sort().values
             lanes.append(Lane(0, positions, entering[positions]))
         walked = walk(self.loaded, self.recording, lanes, self.fixed, lambda _: report())
-        rows = [walked.rows(i, self.inputs.answer_rows) for i in range(len(lanes))]
-        return [_probability(self.inputs, head(self.loaded, hidden)) for hidden in rows]
+        logits = walked.logits(self.loaded, self.inputs.answer_rows, self.recording.logits.shape[-1])
+        return [_probability(self.inputs, lane) for lane in logits]
 
 
 def _probability(inputs: Inputs, logits: Tensor) -> float:

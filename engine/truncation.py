@@ -27,7 +27,7 @@ from flowtui.errors import UsageError
 from ._decode import decode, finished
 from ._drop import decode_dropped, dropped_logits, is_hybrid
 from ._kept import Kept
-from ._logits import head, run_model
+from ._logits import run_model
 from ._record import Recording, record
 from ._reference import Reference
 from ._share import follow, shared_length
@@ -149,7 +149,8 @@ class _Curve:
             walked = walk(
                 loaded, recording, [_lane(recording, k, fixed) for k in chunk], fixed, progress.layer, keep=True
             )
-            rows = [full.compare(k, head(loaded, walked.rows(i, recording.rows))) for i, k in enumerate(chunk)]
+            logits = walked.logits(loaded, recording.rows, recording.logits.shape[-1])
+            rows = [full.compare(k, lane) for k, lane in zip(chunk, logits, strict=True)]
             # The full model's own greedy answer, where it is still to be found, is one more row of the first batch.
             branches = [full.branch, *(row.branch for row in rows)]
             decode(loaded, inputs, recording, walked, branches, progress.decoding(chunk[-1]))

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from flowtui.engine import _decode, truncation
+from flowtui.engine import _decode, _walk, truncation
 from flowtui.engine.cliff import find_cliff
 from flowtui.engine.inputs import Inputs, decode_answer, prepare
 from flowtui.engine.models import Loaded
@@ -56,13 +56,14 @@ def case(request: pytest.FixtureRequest, tiny_llava: Loaded, demo: Loaded) -> tu
 def logits(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Tensor]]:
     """The logits [T+1 vocab] that the analysis compares, in ascending order of K below L."""
     seen: list[Tensor] = []
-    real = truncation.head
+    real = _walk.head
 
     def spy(loaded: Loaded, hidden: Tensor) -> Tensor:
-        seen.append(real(loaded, hidden))
-        return seen[-1]
+        made = real(loaded, hidden)
+        seen.extend(made)
+        return made
 
-    monkeypatch.setattr(truncation, "head", spy)
+    monkeypatch.setattr(_walk, "head", spy)
     return seen
 
 

@@ -27,7 +27,8 @@ from transformers import (
     SiglipVisionConfig,
 )
 
-from flowtui.engine import truncation
+from flowtui.engine import _walk, truncation
+from flowtui.engine.budget import LOGITS, limits
 from flowtui.engine.inputs import Inputs
 from flowtui.engine.models import Loaded
 from flowtui.engine.results import Answer, LayerResult, ModelInfo, Prepared, Tokens
@@ -166,13 +167,14 @@ def test_every_family_equals_masking_and_slow_decoding(
         order = torch.randperm(16, generator=torch.Generator().manual_seed(0))
         gone = gone[order[5:]]
     seen: list[Tensor] = []
-    real = truncation.head
+    real = _walk.head
 
     def spy(a: Loaded, hidden: Tensor) -> Tensor:
-        seen.append(real(a, hidden))
-        return seen[-1]
+        made = real(a, hidden)
+        seen.extend(made)
+        return made
 
-    monkeypatch.setattr(truncation, "head", spy)
+    monkeypatch.setattr(_walk, "head", spy)
     results: list[LayerResult] = []
     truncation.run(loaded, inputs, parameters, range(5), results.append, lambda layer, fraction: None)
     assert len(seen) == 4
@@ -189,3 +191,24 @@ def test_every_family_equals_masking_and_slow_decoding(
         assert result.arrays["ids"].tolist() == ids, result.layer
     assert any(not r.arrays["same"] for r in results)
     assert hooks_left(loaded.model) == 0
+
+
+def test_logits_are_made_for_as_many_lanes_as_a_chunk_holds(
+    tiny_llava: Loaded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    hidden = torch.randn(5, 4, tiny_llava.info.d_model)
+    # Lanes with places of their own; rows 7 and 9 of each.
+    positions = torch.tensor([[1, 7, 8, 9], [7, 9, 10, 11], [0, 1, 7, 9], [7, 8, 9, 10], [2, 7, 9, 12]])
+    lanes = _walk.Walk([0] * 5, positions, positions[0, :0], hidden, {})
+    rows, vocabulary = torch.tensor([7, 9]), tiny_llava.lm_head.weight.shape[0]
+    sizes: list[int] = []
+    real = _walk.head
+    monkeypatch.setattr(_walk, "head", lambda loaded, some: sizes.append(len(some)) or real(loaded, some))
+    with limits(2 * LOGITS * len(rows) * vocabulary * 4, recompute=False):
+        made = torch.stack(list(lanes.logits(tiny_llava, rows, vocabulary)))
+    assert sizes == [2, 2, 1]
+    at = torch.tensor([[1, 3], [0, 1], [2, 3], [0, 2], [1, 2]])
+    expected = tiny_llava.head(hidden.gather(1, at[..., None].expand(-1, -1, hidden.shape[-1])))
+    # The same products on other batch shapes, in float32.
+    torch.testing.assert_close(made, expected, atol=1e-5, rtol=0)
