@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from flowtui.engine import cam, faithfulness, knockout, lens, rows, truncation
+from flowtui.engine import cam, faithfulness, knockout, lens, rows
+from flowtui.engine._reference import Reference
 from flowtui.engine.families import FAMILIES as KNOWN
 from flowtui.engine.inputs import prepare
 from flowtui.engine.results import Analysis, Run
@@ -153,11 +154,11 @@ def _slightly(right: Callable[..., Any]) -> Callable[..., Any]:
         ("matrix", rows.Scores, "weights"),
         ("saliency", rows.Scores, "weights"),
         ("cam", cam, "weigh"),
-        ("truncation", truncation, "head"),
+        ("truncation", Reference, "logprob"),
         ("lens", lens, "head"),
         # All else of it is compared by the engine itself, which then refuses: test_knockout.
         ("knockout", knockout, "_logprob"),
-        ("faithfulness", faithfulness, "head"),
+        ("faithfulness", faithfulness, "_probability"),
     ],
 )
 def test_the_oracle_sees_what_is_wrong(
