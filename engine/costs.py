@@ -136,7 +136,10 @@ def faithfulness(s: Sizes, parameters: FaithfulnessParameters, way: Way) -> Byte
 def lens(s: Sizes, parameters: LensParameters, way: Way) -> Bytes:
     """A forward pass, and the logits of the rows that are read, chunk by chunk: a row has the vocabulary's length."""
     at_once = way.rows(4 * s.vocab * FLOAT, max(s.answer, s.image if parameters.image else 0))
-    return Bytes(forward(s, way, head=False), at_once * (3 * s.vocab * FLOAT + 3 * s.d_model * FLOAT))
+    # In half precision, or capped, they exist once more than in float32 and as what is summed.
+    copies = 2 * FLOAT + (s.element_bytes if s.element_bytes < FLOAT else 0) + FLOAT * s.softcap
+    reading = around_layers(s) + stream(s, 2) + at_once * (s.vocab * copies + 3 * s.d_model * FLOAT)
+    return _after(forward(s, way, head=False), 0, reading)
 
 
 def matrix(s: Sizes, parameters: MatrixParameters, way: Way) -> Bytes:

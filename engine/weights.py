@@ -93,7 +93,7 @@ def check_weights(
         raise weights_refusal(name, in_words, str(device), needed, free)
     # On their way to a GPU they stay in the file's pages, unless they have to be made another type.
     if device.type == "cuda" and stored_dtype(config) != dtype and needed > (free := free_on(CPU)):
-        raise weights_refusal(name, in_words, "the CPU, on their way to the GPU,", needed, free)
+        raise weights_refusal(name, in_words, "the CPU (on their way to the GPU)", needed, free)
 
 
 def stored_dtype(config: PreTrainedConfig) -> torch.dtype | None:

@@ -18,7 +18,7 @@ import pytest
 from flowtui.engine import link
 from flowtui.engine.client import EngineClient, Progress
 from flowtui.engine.results import LayerResult, Prepared
-from flowtui.engine.spec import CamParameters, RunSpec
+from flowtui.engine.spec import CamParameters, RunSpec, TruncationParameters
 from flowtui.engine.transport import describe_end, find_target
 from flowtui.errors import CancelledError, EngineError, FlowtuiError, OutOfMemoryError, ProtocolError, UsageError
 from tests.engine.fake_engine import LAYERS, expected_layer
@@ -82,6 +82,31 @@ async def gone(pidfd: int) -> bool:
         loop.remove_reader(pidfd)
         os.close(pidfd)
     return True
+
+
+async def test_what_a_run_takes_is_told_before_anything_is_loaded(tmp_path: Path) -> None:
+    wanted = [(CamParameters(), None), (TruncationParameters(), [0, 4])]
+    async with await start(fit={"weights": 500, "too_big": 1}, count=str(tmp_path / "count")) as client:
+        assert not client.has_model
+        fit = await client.fit(SPEC, wanted, dtype="bfloat16")
+        assert fit is not None
+        assert (fit.model, fit.weights_bytes, fit.loaded, fit.free_bytes) == (SPEC.model, 500, False, 1 << 30)
+        assert [(need.analysis, need.fits) for need in fit.needs] == [("cam", False), ("truncation", True)]
+        with pytest.raises(OutOfMemoryError, match="cam of 30 tokens"):
+            fit.check()
+        assert "load" not in (tmp_path / "count").read_text().split()
+        assert not client.has_model
+        await client.load(SPEC.model, dtype="bfloat16")
+        assert client.has_model
+        again = await client.fit(SPEC, wanted, dtype="bfloat16")
+        other = await client.fit(SPEC, wanted)
+        assert again is not None
+        assert other is not None
+        assert (again.loaded, other.loaded) == (True, False)
+        prepared = await client.prepare(SPEC)
+        assert prepared.answer.text == "a red circle"
+    async with await start() as client:
+        assert await client.fit(SPEC, wanted) is None
 
 
 async def test_load_prepare_analyse() -> None:

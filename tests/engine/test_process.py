@@ -285,6 +285,34 @@ def test_requests_that_cannot_be_meant_are_errors_and_the_engine_goes_on(
 
 
 @pytest.mark.parametrize(
+    ("item", "kind"),
+    [
+        ({}, "ProtocolError"),
+        ({"analysis": "cam", "parameters": {}, "layers": ["1"]}, "ProtocolError"),
+        ({"analysis": "cam", "parameters": {}, "layers": 3}, "ProtocolError"),
+        ({"analysis": [], "parameters": {}, "layers": None}, "ProtocolError"),
+        ({"analysis": "colour", "parameters": {}, "layers": None}, "UsageError"),
+        ({"analysis": "cam", "parameters": {"speed": 1}, "layers": None}, "UsageError"),
+    ],
+)
+def test_what_is_asked_to_fit_must_make_sense(start: Start, item: dict[str, Any], kind: str) -> None:
+    engine = start(fit={"weights": 1})
+    tell(engine, "fit", id=1, **LOAD, spec=spec_to_plain(SPEC), analyses=[item])
+    assert hear_last(engine)["kind"] == kind
+    tell(engine, "fit", id=2, **LOAD, spec=spec_to_plain(SPEC), analyses=[])
+    reply = hear_last(engine)
+    assert (reply["type"], reply["fit"]["weights_bytes"], reply["fit"]["needs"]) == ("fitted", 1, [])
+
+
+def test_the_first_progress_tells_what_the_analysis_is_expected_to_take(start: Start) -> None:
+    engine = start(seconds=12.5)
+    ready(engine)
+    analyse(engine)
+    first = hear(engine)
+    assert (first["fraction"], first["seconds_left"]) == (0.0, 12.5)
+
+
+@pytest.mark.parametrize(
     "answer", [{}, {"ids": ["1"], "text": "", "tokens": [], "given": True, "stopped": True}, {"ids": 3}]
 )
 def test_a_malformed_pinned_answer_is_an_error(start: Start, answer: dict[str, Any]) -> None:

@@ -27,7 +27,7 @@ from flowtui.engine.results import LayerResult, Run
 from flowtui.engine.spec import PARAMETERS, AttentionParameters, CamParameters, RunSpec, TruncationParameters
 from flowtui.engine.transport import Target
 from flowtui.engine.workflow import Progress, Request, Update, complete, create_run
-from flowtui.errors import EngineError, FlowtuiError, ModelError, ProtocolError, UsageError
+from flowtui.errors import EngineError, FlowtuiError, ModelError, OutOfMemoryError, ProtocolError, UsageError
 from tests.engine.fake_engine import LAYERS, expected_layer, fake_run, heavy_rows
 from tests.factories import png
 
@@ -103,6 +103,30 @@ async def test_create_run_holds_what_the_engine_found(engines: Engines) -> None:
     assert run.tokens.ids.tolist() == fake_run().tokens.ids.tolist()
     assert set(run.timings_s) == {"load", "prepare"}
     assert not run.analyses
+
+
+async def test_what_does_not_fit_is_refused_before_it_is_loaded(engines: Engines, tmp_path: Path) -> None:
+    engines(fit={"weights": 100, "too_big": 1})
+    wanted = [(CamParameters(), None)]
+    async with await EngineClient.start() as client:
+        with pytest.raises(OutOfMemoryError, match=r"cam of 30 tokens needs about 2\.0 MiB"):
+            await create_run(fake_run().spec, client=client, wanted=wanted)
+        await create_run(fake_run().spec, client=client)
+    assert counted(tmp_path) == ["start", "fit", "fit", "load", "prepare"]
+    (tmp_path / "count").unlink()
+    with pytest.raises(OutOfMemoryError, match="cam"):
+        await all_updates(bare_run(), CAM, ATTENTION)
+    assert counted(tmp_path) == ["start", "fit"]
+    engines(fit={"weights": 2 << 30})
+    with pytest.raises(OutOfMemoryError, match=r"weights of .* need 2\.0 GiB"):
+        await all_updates(bare_run(), CAM)
+
+
+async def test_it_is_asked_once_for_all_that_is_missing(engines: Engines, tmp_path: Path) -> None:
+    engines(fit={"weights": 100})
+    run = (await all_updates(bare_run(), CAM, ATTENTION))[-1].run
+    assert counted(tmp_path).count("fit") == 1
+    assert run.missing("attention") == ()
 
 
 async def test_a_bare_run_becomes_complete_and_a_second_time_starts_no_engine(
