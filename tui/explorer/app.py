@@ -17,6 +17,7 @@ from flowtui.tui.config import Config
 from flowtui.tui.draw.graphics import Graphics, HalfBlock
 
 from . import commands
+from .asking import Asking
 from .bindings import BINDINGS
 from .computing import Engine
 from .copying import layer_text
@@ -29,11 +30,11 @@ from .mapview import MapPanel
 from .moving import Moving
 from .scrubberview import ScrubberPanel
 from .statusbar import StatusPanel
+from .tabbar import TabBar
 from .views import VIEW_PANELS
-from .working import Working
 
 
-class ExplorerApp(Moving, Working):
+class ExplorerApp(Moving, Asking):
     """Shows runs.
 
     Args:
@@ -66,6 +67,7 @@ class ExplorerApp(Moving, Working):
     def compose(self) -> ComposeResult:
         """Header, map, groups, curve (or the grid), scrubber, status."""
         yield HeaderPanel(id="header")
+        yield TabBar(id="tabs")
         with Horizontal(id="body"):
             yield MapPanel(id="map")
             with Vertical(id="side"):

@@ -42,7 +42,14 @@ SECTIONS: dict[str, list[Binding]] = {
         Binding("s", "strongest", "in a view: to the strongest, then the next", id="view.strongest"),
         Binding("enter", "zoom", "in a view: open what is chosen", id="view.zoom"),
         Binding("x", "pin", "pin this layer, to compare others with it; again to let go", id="view.pin"),
-        Binding("b", "tie", "compare: bind the pinned layer to the current one, or let it stay", id="view.tie"),
+        Binding("B", "tie", "compare: bind the pinned layer to the current one, or let it stay", id="view.tie"),
+    ],
+    "Runs": [
+        Binding("a", "ask", "ask: another question, image or model", id="run.ask"),
+        Binding("b", "browse", "browse: run files in this folder and lately opened", id="run.browse"),
+        Binding("right_curly_bracket,tab", "run(1)", "next open run", id="run.next"),
+        Binding("left_curly_bracket,shift+tab", "run(-1)", "previous open run", id="run.previous"),
+        Binding("w", "close_run", "close this run's tab", id="run.close"),
     ],
     "Run": [
         Binding("r", "compute", "compute what is missing", id="run.compute"),
@@ -71,6 +78,9 @@ HINTS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("map.kind",), "map"),
     (("layer.cliff",), "cliff"),
     (("run.compute",), "compute"),
+    (("run.previous", "run.next"), "run"),
+    (("run.ask",), "ask"),
+    (("run.browse",), "runs"),
     (("view.down", "view.up"), "move"),
     (("view.zoom",), "open"),
     (("view.turn",), "turn"),
@@ -89,13 +99,13 @@ HINTS: tuple[tuple[tuple[str, ...], str], ...] = (
 )
 """Binding ids, and the word for them on the last line."""
 _ALWAYS = ("layer.previous", "help", "quit")
-_MAIN = ("token.previous", "map.kind", "layer.cliff", "view.next", "map.inspect", "map.opacity", "shares.norm",
-         "layer.play", "palette", "run.export", "run.copy")  # fmt: skip
+_MAIN = ("token.previous", "map.kind", "layer.cliff", "view.next", "run.ask", "map.inspect", "map.opacity",
+         "run.browse", "shares.norm", "layer.play", "palette", "run.export", "run.copy")  # fmt: skip
 """What matters in the main view; another view names its own first."""
 
 
 def hints(
-    keys: dict[str, list[str]], *, width: int, compute: bool, view: tuple[str, ...] = _MAIN
+    keys: dict[str, list[str]], *, width: int, compute: bool, runs: bool = False, view: tuple[str, ...] = _MAIN
 ) -> tuple[tuple[str, str], ...]:
     """The keys to show on a line of this width.
 
@@ -103,13 +113,15 @@ def hints(
         keys: Binding id -> keys as they are shown.
         width: Cells.
         compute: Whether something is missing, so that computing is worth a place at the front.
+        runs: Whether there are several open runs to go through.
         view: First ids of the hints that matter in the view, the most useful first.
 
     Returns:
         (keys, word), as many of the most useful as fit; help and quit stand last.
     """
     words = {ids[0]: (ids, word) for ids, word in HINTS}
-    wanted = dict.fromkeys([*_ALWAYS, *(["run.compute"] if compute else []), *view, "view.next", "palette"])
+    now = [*(["run.compute"] if compute else []), *(["run.previous"] if runs else [])]
+    wanted = dict.fromkeys([*_ALWAYS, *now, *view, "view.next", "palette"])
     chosen: dict[str, tuple[str, str]] = {}
     room = width
     for first in wanted:

@@ -33,7 +33,7 @@ class ComparePanel(ViewPanel):
     view = "compare"
     title = "Compare"
     reading = (
-        "x pins a layer: it stands on the left, the current one on the right; j and k move the pinned one, b binds "
+        "x pins a layer: it stands on the left, the current one on the right; j and k move the pinned one, B binds "
         "the two together so that h and l move both. t compares another map of the same layer instead. The third "
         "picture is right minus left, each map divided by its own maximum first: blue (- = ≡) where the left one has "
         "more, orange (+ * #) where the right one has. Rank correlation says whether the two order the image alike "
@@ -158,7 +158,7 @@ def _what(look: Look, left: Side, right: Side) -> tuple[str, tuple[str, ...]]:
     last = right.facts.layers - 1
     if left.kind != right.kind:
         return f"two maps of layer {right.layer}/{last}", (f"{rows[0]} · h l move both", *rows)
-    bound = "bound, h l move both (b)" if look.tied else "the pinned one stays (b binds)"
+    bound = "bound, h l move both (B)" if look.tied else "the pinned one stays (B binds)"
     return f"{KIND_NAMES[left.kind]}, layers {left.layer} and {right.layer} of {last}", (f"{rows[0]} · {bound}", *rows)
 
 

@@ -16,7 +16,6 @@ from flowtui.engine.results import Analysis, Run
 from flowtui.engine.spec import (
     ANALYSES,
     PARAMETERS,
-    AnalysisName,
     Parameters,
     parameters_from_plain,
     parameters_to_plain,
@@ -44,6 +43,9 @@ STAGES = {
 
 class Engine(Protocol):
     """What the explorer wants of an engine. It is asked for one thing at a time, and may stay between two."""
+
+    local: bool
+    """Whether it is on this machine, and sees its folders."""
 
     def compute(self, run: Run, requests: Sequence[Request]) -> AsyncGenerator[Update, None]:
         """Adds what a run lacks, as `flowtui.engine.workflow.complete` does."""
@@ -98,11 +100,11 @@ def requests_for(run: Run) -> list[Request]:
     return made
 
 
-def request_all(analysis: AnalysisName, parameters: Parameters) -> Request:
-    """A request for all layers of an analysis."""
+def request_for(parameters: Parameters) -> Request:
+    """A request for all layers of the analysis that these parameters belong to."""
     from flowtui.engine.workflow import Request
 
-    return Request(analysis, parameters)
+    return Request(next(name for name in ANALYSES if type(parameters) is PARAMETERS[name]), parameters)
 
 
 async def computed(engine: Engine, run: Run, requests: Sequence[Request]) -> AsyncGenerator[Message, None]:

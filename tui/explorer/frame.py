@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from flowtui.tui.draw.ink import Ink
+from flowtui.tui.draw.tabs import Tab
 
 from .facts import Facts
 from .look import Look
@@ -38,6 +39,8 @@ class Frame:
         title: Name of the file, safe to show, or "".
         hints: (key, what it does), the most useful first.
         busy: What is being computed, or None.
+        tabs: The open runs; empty where there is only this one.
+        tab: Which of them this is.
     """
 
     facts: Facts
@@ -47,3 +50,5 @@ class Frame:
     title: str
     hints: tuple[tuple[str, str], ...]
     busy: Busy | None = None
+    tabs: tuple[Tab, ...] = ()
+    tab: int = 0

@@ -22,10 +22,14 @@ class KeptEngine:
 
     Args:
         place: "local" or "ssh://[user@]host[:port]".
+
+    Attributes:
+        local: Whether it is on this machine, and sees its folders.
     """
 
     def __init__(self, place: str) -> None:
         self._place = place
+        self.local = place == "local"
         self._client: EngineClient | None = None
 
     async def compute(self, run: Run, requests: Sequence[Request]) -> AsyncGenerator[Update, None]:

@@ -39,32 +39,44 @@ def run_key(run: Run) -> str:
 
 def recall(path: Path | None, run: Run, default: Look | None = None) -> Look:
     """The look the run was left with, or the default one."""
-    views = _read(path) if path is not None else {}
-    limits = Limits(run.model.layers, len(run.answer.tokens), run.model.heads, len(run.tokens.image_positions))
-    return look_from_plain(views.get(run_key(run)), limits, default)
+    views = read_state(path) if path is not None else {}
+    return look_from_plain(views.get(run_key(run)), limits_of(run), default)
+
+
+def limits_of(run: Run) -> Limits:
+    """What a look at a run may name."""
+    return Limits(
+        run.model.layers, len(run.answer.tokens), run.model.heads, len(run.tokens.image_positions), len(run.tokens.ids)
+    )
 
 
 def remember(path: Path | None, run: Run, look: Look) -> None:
     """Keeps the look for the next time; the oldest runs make room."""
     if path is None:
         return
-    views = _read(path)
+    views = read_state(path)
     key = run_key(run)
     views.pop(key, None)
     views[key] = look.to_plain()
     kept = dict(list(views.items())[-MAX_RUNS:])
+    write_state(path, json.dumps(kept))
+
+
+def write_state(path: Path, text: str) -> None:
+    """Replaces a file of the explorer's own, or leaves it as it was."""
     temporary = path.with_name(f"{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        temporary.write_text(json.dumps(kept), encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8")
         temporary.replace(path)
     except OSError as error:
-        log.info("the view is not remembered: %s", error)
+        log.info("%s is not written: %s", path, error)
         with suppress(OSError):
             temporary.unlink()
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_state(path: Path) -> dict[str, Any]:
+    """A file of the explorer's own; nothing where there is none, or where it is damaged."""
     try:
         if path.stat().st_size > MAX_BYTES:
             return {}

@@ -13,6 +13,7 @@ from . import computing
 from .facts import Facts
 from .look import Look
 from .painter import Painter
+from .runname import claim
 
 
 class Session:
@@ -23,23 +24,26 @@ class Session:
         path: Its file, written when something was computed; None for a run without a file.
         look: How it is looked at first.
         graphics: The renderer of its maps.
-        on_disk: What its file holds; None for all of the run.
+        origin: The file that a run was asked from which has no file yet: its own will be beside that one.
 
     Attributes:
         facts: Numbers of the run as it is now.
         look: What of it is shown.
         painter: Draws its maps.
         path: Its file.
+        origin: The file after which runs asked from here are named.
+        on_disk: What its file holds, or None.
     """
 
     def __init__(
-        self, run: Run, path: Path | None, look: Look, graphics: Graphics, *, on_disk: Run | None = None
+        self, run: Run, path: Path | None, look: Look, graphics: Graphics, *, origin: Path | None = None
     ) -> None:
         self.facts = Facts(run)
         self.look = look
         self.painter = Painter(run, graphics)
         self.path = path
-        self.on_disk = on_disk or run
+        self.origin = origin or path
+        self.on_disk = run if path is not None or origin is None else None
         self._writing = asyncio.Lock()
 
     @property
@@ -55,8 +59,12 @@ class Session:
     @property
     def unsaved(self) -> Run | None:
         """The run to write, or None where the file has everything."""
+        if self.origin is None:
+            return None
+        if self.on_disk is None:
+            return self.facts.run
         run = computing.for_file(self.facts.run, self.on_disk)
-        return None if self.path is None or _parts(run) == _parts(self.on_disk) else run
+        return None if _parts(run) == _parts(self.on_disk) else run
 
     async def save(self) -> None:
         """Writes what the file lacks, in a thread.
@@ -74,9 +82,11 @@ class Session:
             FlowtuiError: It cannot be written.
         """
         run = self.unsaved
-        if run is not None and self.path is not None:
-            computing.save(self.path, run)
-            self.on_disk = run
+        if run is None or self.origin is None:
+            return
+        path = self.path or claim(self.origin)
+        computing.save(path, run)
+        self.path, self.on_disk = path, run
 
 
 def _parts(run: Run) -> dict[tuple[str, int], object]:

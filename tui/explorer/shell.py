@@ -8,10 +8,12 @@ from textual.app import App
 from textual.events import Resize
 from textual.geometry import Size
 from textual.notifications import SeverityLevel
+from textual.screen import Screen
 
 from flowtui.engine.results import Run
 from flowtui.tui.config import Config
 from flowtui.tui.draw.graphics import Graphics
+from flowtui.tui.draw.tabs import Tab
 from flowtui.tui.text import visible
 
 from .bindings import hints
@@ -25,6 +27,10 @@ from .panel import Panel
 from .session import Session
 from .theme import ink_of
 from .view import ViewPanel
+
+
+class PanelScreen(Screen[object], inherit_bindings=False):
+    """Without Textual's own keys: nothing here takes the focus, so Tab is free for the open runs."""
 
 
 class Shell(App[None]):
@@ -92,15 +98,21 @@ class Shell(App[None]):
         # The screen's own size is still the old one here.
         self._lay_out(event.size)
 
-    def on_unmount(self) -> None:
+    async def on_unmount(self) -> None:
         """Remembers the views, the one on screen as the last."""
-        for session in (*(s for s in self.sessions if s is not self.session), self.session):
-            remember(self._state_file, session.facts.run, session.look)
+        for session in sorted(self.sessions, key=lambda session: session is self.session):
+            self.forget(session)
+
+    def forget(self, session: Session) -> None:
+        """Remembers how a run was looked at that is being closed."""
+        remember(self._state_file, session.facts.run, session.look)
 
     def _lay_out(self, size: Size | None = None) -> None:
         size = size or self.size
         base = self.screen_stack[0]
-        cells = plan(size.width, size.height, self._painter.ratio)
+        tabs = len(self.sessions) > 1
+        base.query_one("#tabs").display = tabs
+        cells = plan(size.width, size.height - tabs, self._painter.ratio)
         for name, rows in (("header", cells.header), ("scrubber", cells.scrubber), ("groups", cells.groups)):
             base.query_one(f"#{name}").styles.height = rows
         base.query_one("#map").styles.width = cells.map_cells
@@ -118,10 +130,34 @@ class Shell(App[None]):
             view.display = view.view == self.look.view
         width = max(1, self.size.width - 2)
         own = {} if self._view is None else {"view": self._view.hints}
-        shown = hints(self.keys(), width=width, compute=bool(self.facts.missing), **own)
-        frame = Frame(self.facts, self.look, self._ink, self._painter, self.session.title, shown, self.busy)
+        shown = hints(self.keys(), width=width, compute=bool(self.facts.missing), runs=len(self.sessions) > 1, **own)
+        frame = Frame(
+            self.facts,
+            self.look,
+            self._ink,
+            self._painter,
+            self.session.title,
+            shown,
+            self.doing,
+            tabs=tuple(self.tab_of(session) for session in self.sessions) if len(self.sessions) > 1 else (),
+            tab=self.sessions.index(self.session),
+        )
         for panel in base.query(Panel):
             panel.show(frame)
+
+    @property
+    def doing(self) -> Busy | None:
+        """What is being computed, in the words of the last line."""
+        return self.busy
+
+    def tab_of(self, session: Session) -> Tab:
+        """What the tab of a run says."""
+        name = session.title.removesuffix(".pkl") or "run"
+        return Tab(name, visible(session.facts.run.spec.question))
+
+    def get_default_screen(self) -> Screen[object]:
+        """The screen of the panels."""
+        return PanelScreen(id="_default")
 
     @property
     def _view(self) -> ViewPanel | None:

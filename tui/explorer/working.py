@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncGenerator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,11 +17,13 @@ from flowtui.engine.spec import DEMO_MODEL
 from flowtui.errors import FlowtuiError
 from flowtui.tui.config import Config
 from flowtui.tui.draw.graphics import Graphics
+from flowtui.tui.draw.tabs import Tab
 from flowtui.tui.text import visible
 
 from . import computing
 from .dialogs import ConfirmScreen
 from .frame import Busy
+from .question import full_name
 from .session import Session
 from .shell import Shell
 
@@ -46,12 +49,14 @@ class Working(Shell):
     ) -> None:
         super().__init__(run, path, graphics, state_file, config)
         self._engine = engine
-        self._trusted = {DEMO_MODEL}
+        self._trusted: set[tuple[str, str | None]] = set()
         self._job: Session | None = None
         self._worker: Worker[None] | None = None
 
     async def on_unmount(self) -> None:
         """Writes what has arrived until now and ends the engine."""
+        if self._worker is not None:
+            self._worker.cancel()
         for session in self.sessions:
             try:
                 await session.save()
@@ -70,12 +75,13 @@ class Working(Shell):
     def compute_cam(self, site: str) -> None:
         """CAM at another site; what the file holds already is only shown again."""
         parameters = computing.site_parameters(self.facts.run, site)
-        kept = computing.as_on_disk(self.session.on_disk, "cam", parameters)
+        on_disk = self.session.on_disk
+        kept = None if on_disk is None else computing.as_on_disk(on_disk, "cam", parameters)
         if kept is not None:
             self.session.replace(self.facts.run.with_analysis(kept))
             self._show()
         else:
-            self.compute([computing.request_all("cam", parameters)])
+            self.compute([computing.request_for(parameters)])
 
     def compute(self, requests: list[Request]) -> None:
         """Starts a computation of the run on screen."""
@@ -85,30 +91,59 @@ class Working(Shell):
             self._job = session
             self._start(computing.computed(engine, session.facts.run, requests))
 
-        self._with_model(session.facts.run.spec.model, start)
+        run = session.facts.run
+        self._with_model(run.spec.model, run.model.revision or run.spec.revision, start)
 
-    def _with_model(self, model: str, start: Callable[[computing.Engine], None]) -> None:
-        """Goes on with an engine that is free, after a yes where it would load a model that only a file names."""
-        engine = self._engine
-        if engine is None:
+    def free_engine(self) -> computing.Engine | None:
+        """The engine, if it is free; else says why not."""
+        if self._engine is None:
             self.notify("This explorer was opened without an engine.", severity="warning")
         elif self.busy is not None:
             self.notify("A computation is running. Esc cancels it.")
-        elif model in self._trusted or model not in {session.facts.run.spec.model for session in self.sessions}:
+        else:
+            return self._engine
+        return None
+
+    def _with_model(self, model: str, revision: str | None, start: Callable[[computing.Engine], None]) -> None:
+        """Goes on with an engine that is free, after a yes where it would load a model that only a file names."""
+        engine = self.free_engine()
+        if engine is None:
+            return
+        if model == DEMO_MODEL or (model, revision) in self._trusted or model not in self._named_by_files():
             start(engine)
         else:
-            question = f"Load the model “{visible(model)}”, which this file names, and compute with it?"
-            self.push_screen(ConfirmScreen(question), partial(self._confirmed, model, start))
+            exactly = f" in revision “{visible(revision)}”" if revision else ""
+            question = f"Load the model “{visible(model)}”{exactly}, which this file names, and compute with it?"
+            self.push_screen(ConfirmScreen(question), partial(self._confirmed, model, revision, start))
 
-    def _confirmed(self, model: str, start: Callable[[computing.Engine], None], yes: bool | None) -> None:
+    def _named_by_files(self) -> set[str]:
+        """Models that the open files name, a folder also by its full name."""
+        named = {session.facts.run.spec.model for session in self.sessions}
+        return named | {full_name(model) for model in named}
+
+    def _confirmed(
+        self, model: str, revision: str | None, start: Callable[[computing.Engine], None], yes: bool | None
+    ) -> None:
         if yes:
-            self._trusted.add(model)
-            self._with_model(model, start)
+            self._trusted.add((model, revision))
+            self._with_model(model, revision, start)
 
     def _start(self, messages: AsyncGenerator[Message, None]) -> None:
         self.busy = Busy("starting")
         self._worker = self.run_worker(computing.stream(self.post_message, messages), group="compute")
         self._show()
+
+    @property
+    def doing(self) -> Busy | None:
+        """What is being computed, and in which run where that is another than the one on screen."""
+        busy, job = self.busy, self._job
+        if busy is None or job is None or job is self.session:
+            return busy
+        return replace(busy, text=f"run {self.sessions.index(job) + 1}: {busy.text}")
+
+    def tab_of(self, session: Session) -> Tab:
+        """What the tab of a run says."""
+        return replace(super().tab_of(session), busy=session is self._job)
 
     def action_cancel(self) -> None:
         """Cancels the computation; what has arrived stays."""

@@ -26,6 +26,7 @@ class FakeEngine:
     requests: list[Request] = field(default_factory=list)
     sent: int = 0
     closed: bool = False
+    local: bool = True
     ended: bool = False
     refuse: BaseException | None = None
     specs: list[RunSpec] = field(default_factory=list)
