@@ -13,10 +13,12 @@ from textual.strip import Strip
 from flowtui.errors import UsageError
 
 from .character import characters, lettered
+from .cursor import Box, bracketed, framed
 from .difference import blend_signed, signed_glyphs
 from .fields import blend
 from .halfblock import half_blocks
 from .ink import Rgb
+from .probe import Answers, Choice, from_answers, from_environment, measure_cell
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,7 @@ class Picture:
         background: Colour of the panel.
         palette: Colour map of the heat.
         signed: The field is a difference in -1..1, with colours of its own.
+        mark: A cell to put a box around, (left, top, right, bottom) in pixels; None for none.
     """
 
     rgb: NDArray[np.uint8]
@@ -38,6 +41,7 @@ class Picture:
     background: Rgb
     palette: str = "inferno"
     signed: bool = False
+    mark: Box | None = None
 
     def blended(self) -> NDArray[np.uint8]:
         """Photo and heat as pixels."""
@@ -52,10 +56,12 @@ class Graphics(Protocol):
     Attributes:
         name: As the command line has it.
         cell_px: Pixels it wants per cell, (width, height).
+        screen_px: (width, height) of a cell on the screen, or in their ratio where nobody knows: one to two.
     """
 
     name: str
     cell_px: tuple[int, int]
+    screen_px: tuple[int, int]
 
     def draw(self, picture: Picture) -> list[Strip]:
         """The picture as strips, one per `cell_px[1]` pixel rows."""
@@ -67,10 +73,24 @@ class HalfBlock:
 
     name = "halfblock"
     cell_px = (1, 2)
+    screen_px = (10, 20)
 
     def draw(self, picture: Picture) -> list[Strip]:
         """The blend of photo and heat."""
-        return half_blocks(picture.blended())
+        rgb = picture.blended()
+        return half_blocks(rgb if picture.mark is None else framed(rgb, picture.mark))
+
+
+class Sixel(HalfBlock):
+    """Half blocks while something moves, and pixels in their place as soon as it rests."""
+
+    name = "sixel"
+
+
+class Kitty(HalfBlock):
+    """Half blocks at first; then the photo as pixels, sent once, and a small overlay of heat for each layer."""
+
+    name = "kitty"
 
 
 class Ascii:
@@ -78,9 +98,14 @@ class Ascii:
 
     name = "ascii"
     cell_px = (1, 1)
+    screen_px = (10, 20)
 
     def draw(self, picture: Picture) -> list[Strip]:
         """Heat as glyphs in the colours of the blend; the photo's brightness where there is no heat."""
+        strips = self._characters(picture)
+        return strips if picture.mark is None else bracketed(strips, picture.mark, picture.background)
+
+    def _characters(self, picture: Picture) -> list[Strip]:
         if picture.field is None or picture.opacity <= 0:
             light = picture.rgb @ np.array([0.299, 0.587, 0.114]) / 255
             # On a light ground ink is dark: dense glyphs stand for dark places there.
@@ -91,12 +116,45 @@ class Ascii:
         return characters(picture.field, picture.blended(), picture.background)
 
 
-GRAPHICS: dict[str, Callable[[], Graphics]] = {"halfblock": HalfBlock, "ascii": Ascii}
-"""Renderers by name; a pixel protocol joins by adding itself here."""
+GRAPHICS: dict[str, Callable[[], Graphics]] = {
+    "kitty": Kitty,
+    "sixel": Sixel,
+    "halfblock": HalfBlock,
+    "ascii": Ascii,
+}
+"""Renderers by name."""
+
+
+def choose(asked: str, source: str, environ: Mapping[str, str], ask: Callable[[], Answers] = Answers) -> Choice:
+    """The best way to draw here, and why.
+
+    Args:
+        asked: "auto" or a key of `GRAPHICS`.
+        source: Who asked, as the beginning of a sentence.
+        environ: Environment.
+        ask: Puts the question to the terminal; called only where the environment leaves it open.
+
+    Raises:
+        UsageError: No such renderer.
+    """
+    if asked != "auto" and asked not in GRAPHICS:
+        raise UsageError(f"There is no graphics mode {asked!r}.", f"Use auto, {', '.join(GRAPHICS)}.")
+    choice = from_environment(asked, source, environ) or from_answers(ask())
+    cell_px = measure_cell() or choice.cell_px
+    if choice.name == "sixel" and cell_px is None and asked == "auto":
+        return Choice("halfblock", "the terminal draws sixel, but does not say how large its cells are")
+    return Choice(choice.name, choice.why, cell_px)
+
+
+def make_graphics(choice: Choice) -> Graphics:
+    """The renderer of a choice."""
+    graphics = GRAPHICS[choice.name]()
+    graphics.screen_px = choice.cell_px or graphics.screen_px
+    return graphics
 
 
 def choose_graphics(name: str, environ: Mapping[str, str]) -> Graphics:
-    """The renderer of that name, or the best one for this terminal.
+    """The renderer of that name, or the best one as far as the environment tells; the terminal is asked nothing.
 
     Args:
         name: "auto" or a key of `GRAPHICS`.
@@ -107,9 +165,4 @@ def choose_graphics(name: str, environ: Mapping[str, str]) -> Graphics:
     """
     if name == "auto":
         name = environ.get("FLOWTUI_GRAPHICS", "auto") or "auto"
-    if name == "auto":
-        plain = "NO_COLOR" in environ or environ.get("TERM", "") in ("dumb", "linux")
-        name = "ascii" if plain else "halfblock"
-    if name not in GRAPHICS:
-        raise UsageError(f"There is no graphics mode {name!r}.", f"Use auto, {' or '.join(GRAPHICS)}.")
-    return GRAPHICS[name]()
+    return make_graphics(choose(name, "the caller", environ))
