@@ -153,7 +153,7 @@ class HeadsPanel(ViewPanel):
         made = heads_matrix(ink, width, lines, columns, self._drawn[2], look.layer, look.head, facts.cliff_layer)
         notes = [*NORM_NAMES[look.norm]] if look.measure == "image share" else ["low = focused"]
         if not columns.step:
-            notes.insert(0, "layers that share a column: mean")
+            notes = [*(f"{note}; a column: mean of its layers" for note in notes), *notes]
         token = "all tokens" if look.token is None else f"token {look.token}"
         says = [token]
         if lines.total > lines.shown:
