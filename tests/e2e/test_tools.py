@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from flowtui.engine.demo.examples import Example
+from flowtui.engine.spec import ANALYSES
 from tests.e2e.terminal import COMMAND, Call, Open
 
 
@@ -53,6 +54,10 @@ def test_models_are_listed_and_checked(flowtui: Call) -> None:
     assert report["self_test_error"] < 1e-4
     directory = Path(report["directory"])
     weights = sum(path.stat().st_size for path in directory.glob("*.safetensors"))
+    analyses = {row["analysis"]: row for row in report["memory"]["analyses"]}
+    assert list(analyses) == list(ANALYSES)
+    assert all(row["fits"] and row["bytes"] > 0 and row["seconds"] > 0 for row in analyses.values())
+    assert report["memory"]["free_bytes"] > analyses["cam"]["bytes"] > report["memory"]["pass_bytes"]
     # float32 on a CPU: as many bytes as the file has but for its header, or twice that if it holds half precision.
     assert 0.95 * weights < report["memory"]["weights_bytes"] < 2.05 * weights
 
