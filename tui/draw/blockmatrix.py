@@ -15,7 +15,10 @@ from .cells import Part, line
 from .character import glyphs
 from .colours import colour
 from .halfblock import half_blocks
-from .ink import Ink, mix
+from .ink import Ink
+
+BORDER = (118, 118, 118)
+"""Grey that no colour map has, readable on dark and light."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +96,7 @@ def heat(
             strips.append(Strip([Segment(text, ink.text)], across.length))
         return strips
     rgb = colour(values, palette)
-    front = ink.text.color.get_truecolor() if ink.text.color is not None else (128, 128, 128)
-    rgb[~(inside_y[:, None] & inside_x[None])] = mix(tuple(front), ink.background, 0.55)
+    rgb[~(inside_y[:, None] & inside_x[None])] = BORDER
     if len(rgb) % 2:
         rgb = np.concatenate([rgb, np.full((1, across.length, 3), ink.background, dtype=np.uint8)])
     return half_blocks(rgb)

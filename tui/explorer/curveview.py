@@ -46,11 +46,11 @@ class CurvePanel(Panel):
         if width < AXIS_CELLS + MIN_PLOT_CELLS:
             return made + note_lines(ink, width, words[-1], ink.text, height - 1)
         now = wrap_first(words, width, 2 if height < 14 else 3)
-        rule = rule_lines(facts, width, max(1, min(4, height - 6 - len(now))))
-        rows = max(1, height - 3 - len(now) - len(rule))
+        rules = rule_lines(facts, width, max(1, min(4, height - 6 - len(now))))
+        rows = max(1, height - 3 - len(now) - len(rules))
         made += curve_lines(ink, width, self._canvas(frame, curve, width - AXIS_CELLS, rows), curve, look.layer)
         made += [line(ink, width, (text, ink.text)) for text in now]
-        made += [line(ink, width, (text, ink.dim)) for text in rule]
+        made += [line(ink, width, (text, ink.dim)) for text in rules]
         return made
 
     def _canvas(self, frame: Frame, curve: Curve, width: int, rows: int) -> list[Text]:

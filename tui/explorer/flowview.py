@@ -21,7 +21,7 @@ from .flowfacts import SOURCES, FlowFacts, flow_facts
 from .frame import Frame
 from .look import Look
 from .mapview import note_lines
-from .view import ViewPanel
+from .view import ViewPanel, next_strongest
 
 MIN_ROWS = 11
 """With fewer rows there is no room for the knockout."""
@@ -52,10 +52,7 @@ class FlowPanel(ViewPanel):
     def strongest(self, look: Look, facts: Facts) -> Look:
         """To the layer with most flow from the image, or from there to the next."""
         ranked = flow_facts(facts).ranked(look.scale)
-        if not ranked:
-            return look
-        at = ranked.index(look.layer) + 1 if look.layer in ranked else 0
-        return look.at_layer(ranked[at % len(ranked)], facts.layers)
+        return look.at_layer(next_strongest(ranked, look.layer), facts.layers) if ranked else look
 
     def zoom(self, look: Look, facts: Facts) -> Look:
         """The current layer in the main view."""

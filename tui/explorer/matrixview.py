@@ -21,7 +21,7 @@ from .frame import Frame
 from .look import Look
 from .mapview import note_lines
 from .matrixfacts import Matrix, matrix_facts
-from .view import ViewPanel
+from .view import ViewPanel, next_strongest
 
 NAME_CELLS = 7
 LOW = 1e-4
@@ -55,10 +55,7 @@ class MatrixPanel(ViewPanel):
     def strongest(self, look: Look, facts: Facts) -> Look:
         """To the layer where the answer looks most at the image, or from there to the next."""
         ranked = matrix_facts(facts).ranked()
-        if not ranked:
-            return look
-        at = ranked.index(look.layer) + 1 if look.layer in ranked else 0
-        return look.at_layer(ranked[at % len(ranked)], facts.layers)
+        return look.at_layer(next_strongest(ranked, look.layer), facts.layers) if ranked else look
 
     def zoom(self, look: Look, facts: Facts) -> Look:
         """The current layer in the main view."""

@@ -34,9 +34,9 @@ class TruncationFacts:
         return np.where(self._known, values, np.nan)
 
     def ranked(self, kl: NDArray[np.floating]) -> list[int]:
-        """K = 1..L, the one first where the KL falls most from K - 1."""
+        """Each K where the KL is lower than at K - 1, the one first where it falls most."""
         fall = kl[:-1] - kl[1:]
-        known = np.flatnonzero(np.isfinite(fall))
+        known = np.flatnonzero(fall > 0)
         return [int(i) + 1 for i in known[np.argsort(-fall[known], kind="stable")]]
 
 

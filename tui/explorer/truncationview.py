@@ -20,7 +20,7 @@ from .frame import Frame
 from .look import Look
 from .mapview import note_lines
 from .truncationfacts import truncation_facts
-from .view import ViewPanel
+from .view import ViewPanel, next_strongest
 
 WIDE = 76
 """With fewer cells the table stands below the plot."""
@@ -63,8 +63,7 @@ class TruncationPanel(ViewPanel):
         if not ranked:
             return look
         k = k_of(look, facts)
-        at = ranked.index(k) + 1 if k in ranked else 0
-        return self.move(look, facts, ranked[at % len(ranked)] - k)
+        return self.move(look, facts, next_strongest(ranked, k) - k)
 
     def zoom(self, look: Look, facts: Facts) -> Look:
         """The current layer in the main view."""

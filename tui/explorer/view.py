@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 from textual.message import Message
@@ -9,6 +10,20 @@ from textual.message import Message
 from .facts import Facts
 from .look import Look, View
 from .panel import Panel
+
+STRONGEST = 5
+"""So many layers take turns as the strongest in a view."""
+
+
+def next_strongest(ranked: Sequence[int], now: int) -> int:
+    """The strongest, or the one after `now` where that is among the strongest.
+
+    Args:
+        ranked: The strongest first, at least one.
+        now: Where the view is.
+    """
+    top = ranked[:STRONGEST]
+    return top[(top.index(now) + 1) % len(top)] if now in top else top[0]
 
 
 class LookPicked(Message):
