@@ -156,7 +156,7 @@ def legend(ink: Ink, width: int, *, patches: bool) -> Strip:
     ]
     more: list[list[Part]] = [
         [("probability 0 ", ink.dim), (EIGHTHS_UP[1:], ink.text), (" 100 %  ", ink.dim)],
-        [] if patches else [("#4 ", ink.text), ("the answer's place", ink.dim)],
+        [] if patches else [("#4 ", ink.text), ("answer 4th", ink.dim)],
     ]
     if patches:
         more[0] = [("shade: probability", ink.dim)]
