@@ -31,7 +31,7 @@ def key_of(view: str) -> str:
         ("flow", "l l l l"),
         ("matrix", "l l l"),
         ("truncation", "c k"),
-        ("compare", "l l l x l l"),
+        ("compare", "l l l t m"),
     ],
 )
 def test_view(snap_compare, view: str, keys: str, size: tuple[int, int]) -> None:
@@ -61,7 +61,7 @@ def test_heads_of_a_7b_model(snap_compare) -> None:
 
 
 @pytest.mark.parametrize(
-    ("view", "keys"), [("flow", "c t"), ("matrix", "c t"), ("truncation", "G j t"), ("compare", "c t B")]
+    ("view", "keys"), [("flow", "c t"), ("matrix", "c t"), ("truncation", "G j t"), ("compare", "c t")]
 )
 def test_views_of_a_7b_model(snap_compare, view: str, keys: str) -> None:
     run = random_run(layers=32, heads=2, grid=(24, 24), cliff=18)
@@ -71,3 +71,12 @@ def test_views_of_a_7b_model(snap_compare, view: str, keys: str) -> None:
 @pytest.mark.parametrize("view", ["flow", "matrix", "truncation", "compare"])
 def test_views_on_a_small_screen(snap_compare, view: str) -> None:
     assert snap_compare(ExplorerApp(WHOLE, path=PATH), terminal_size=(60, 20), press=[key_of(view), "l", "l"])
+
+
+def test_pinned_layer(snap_compare) -> None:
+    async def pin(pilot) -> None:
+        await pilot.press(key_of("compare"), "l", "l", "l", "x", "l", "l")
+        pilot.app.clear_notifications()
+        await pilot.pause()
+
+    assert snap_compare(ExplorerApp(WHOLE, path=PATH), terminal_size=(80, 24), run_before=pin)

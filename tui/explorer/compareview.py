@@ -23,7 +23,7 @@ GAP_CELLS = 2
 LEGEND_CELLS = 24
 """A narrower column has the largest value in words, without its colour."""
 MAX_KEPT = 512
-EXPLAINED_ROWS = 7
+EXPLAINED_ROWS = 6
 """With more rows to spare it is said on the screen how to read it."""
 
 
