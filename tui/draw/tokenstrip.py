@@ -75,7 +75,8 @@ class Lines:
 
 def lay_out(chips: Sequence[Chip], width: int) -> Lines:
     """Breaks a sequence into lines of at most `width` cells."""
-    room, starts, used, section = max(1, width - GUTTER_CELLS), [], 0, ""
+    room, used, section = max(1, width - GUTTER_CELLS), 0, ""
+    starts: list[int] = []
     for i, chip in enumerate(chips):
         cells = min(chip.cells, room)
         if not starts or chip.section != section or used + cells > room:

@@ -31,4 +31,4 @@ def group_shares(arrays: Mapping[str, Any], norm: Norm, token: int | None) -> ND
     if norm == "paper":
         share[..., GROUPS.index("answer")] = 0
     total = share.sum(axis=-1, keepdims=True)
-    return np.divide(share, total, out=np.zeros_like(share), where=total > 0)
+    return np.asarray(np.divide(share, total, out=np.zeros_like(share), where=total > 0))

@@ -138,7 +138,7 @@ class TokenFacts:
 
 def _row(rows: NDArray[np.floating], token: int | None) -> NDArray[np.floating]:
     if token is not None:
-        return rows[token]
+        return np.asarray(rows[token])
     return np.asarray(rows.mean(axis=0, dtype=np.float64) if len(rows) else rows.sum(axis=0))
 
 

@@ -82,6 +82,13 @@ def test_missing_layers_and_layers_without_attention_are_gaps() -> None:
     assert len(HeadFacts(random_run(analyses=())).strongest("entropy", None, "all")) == 0
 
 
+def test_layers_of_an_old_run_have_no_entropy_beside_new_ones_that_do() -> None:
+    old, new = without(RUN, "entropy").analyses["attention"], RUN.analyses["attention"]
+    run = RUN.with_analysis(replace(old, layers={**old.layers, 3: new.layers[3]}))
+    table = HeadFacts(run).table("entropy", None, "all")
+    assert np.flatnonzero(np.isfinite(table[0])).tolist() == [3]
+
+
 def test_numbers_are_made_once_per_facts() -> None:
     facts = Facts(RUN)
     assert head_facts(facts) is head_facts(facts)

@@ -115,6 +115,18 @@ def test_the_most_attended_text_tokens() -> None:
     assert NUMBERS.top(5, 2) == max(values[i] for i in order if i != 0)
 
 
+def test_the_scale_leaves_out_the_first_token() -> None:
+    attention = RUN.analyses["attention"]
+    rows = np.full_like(attention.layers[0].arrays["text_rows"], 0.01)
+    rows[:, 0], rows[:, 7] = 0.7, 0.02
+    result = replace(attention.layers[0], arrays={**attention.layers[0].arrays, "text_rows": rows})
+    numbers = TokenFacts(RUN.with_layer(attention.parameters, result))
+    assert numbers.top(0, None) == pytest.approx(0.02)
+    assert numbers.strongest(0, None, 2) == [0, 7]
+    rows[:, 1:] = 0
+    assert numbers.top(0, 1) == pytest.approx(0.7)
+
+
 def test_without_attention_there_are_tokens_and_no_values() -> None:
     numbers = TokenFacts(tiled_run())
     assert np.isnan(numbers.table(None)).all()
