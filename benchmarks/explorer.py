@@ -107,12 +107,15 @@ def step_rows(case: Case, path: Path) -> Iterator[Row]:
         for number, view in enumerate(VIEWS, 1):
             explorer.send(f"{number}g".encode())
             explorer.settle(0.5)
+            began = explorer.cpu_s
             found = [step(explorer, key) for key in there_and_back(case)]
+            cpu_ms = 1000 * (explorer.cpu_s - began) / len(found)
             ms = [1000 * seconds for seconds, _ in found]
             kib = statistics.median(count for _, count in found) / 1024
             where = f"{view}, {case.name}"
             yield Row(f"explorer: key to last byte, median, {where}", statistics.median(ms), "ms", "<= 20")
             yield Row(f"explorer: key to last byte, p95, {where}", float(np.percentile(ms, 95)), "ms", "<= 50")
+            yield Row(f"explorer: CPU per step, mean, {where}", cpu_ms, "ms CPU")
             yield Row(f"explorer: bytes per step, {where}", kib, "KiB")
 
 

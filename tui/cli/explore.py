@@ -23,7 +23,7 @@ OwnEngine = Annotated[
 ]
 
 
-def explore(path: RunFile, graphics: Graphics = None, engine: OwnEngine = None) -> None:
+def explore(path: RunFile, graphics: Graphics = None, engine: OwnEngine = None) -> int:
     """Explore a run on the screen. Loads no model unless you ask it to compute something."""
     if not on_terminal():
         from .files import read_run
@@ -34,7 +34,7 @@ def explore(path: RunFile, graphics: Graphics = None, engine: OwnEngine = None) 
         )
     from flowtui.tui.explorer import explore as open_explorer
 
-    open_explorer(path, graphics=graphics, engine=engine)
+    return open_explorer(path, graphics=graphics, engine=engine)
 
 
 def on_terminal() -> bool:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from itertools import groupby
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.color import Color
+from rich.color import Color, ColorType
+from rich.color_triplet import ColorTriplet
 from rich.segment import Segment
 from rich.style import Style
 from textual.strip import Strip
@@ -17,10 +17,13 @@ UPPER = "▀"
 
 @lru_cache(maxsize=1 << 15)
 def _style(upper: int, lower: int) -> Style:
-    return Style.from_color(
-        Color.from_rgb(upper >> 16, upper >> 8 & 255, upper & 255),
-        Color.from_rgb(lower >> 16, lower >> 8 & 255, lower & 255),
-    )
+    return Style.from_color(_colour(upper), _colour(lower))
+
+
+@lru_cache(maxsize=1 << 15)
+def _colour(packed: int) -> Color:
+    # The name is only ever shown to people; rich's own constructor spends most of its time on it.
+    return Color("", ColorType.TRUECOLOR, None, ColorTriplet(packed >> 16, packed >> 8 & 255, packed & 255))
 
 
 def half_blocks(rgb: NDArray[np.uint8]) -> list[Strip]:
@@ -41,7 +44,10 @@ def half_blocks(rgb: NDArray[np.uint8]) -> list[Strip]:
     # Two bits less of colour are not seen in cells this large, and make neighbours alike: shorter lines to send.
     packed = (rgb & 0xFC).astype(np.int32) @ np.array([65536, 256, 1])
     strips = []
-    for upper, lower in zip(packed[0::2].tolist(), packed[1::2].tolist(), strict=True):
-        runs = groupby(zip(upper, lower, strict=True))
-        strips.append(Strip([Segment(UPPER * sum(1 for _ in run), _style(*pair)) for pair, run in runs], width))
+    for upper, lower in zip(packed[0::2], packed[1::2], strict=True):
+        changes = np.flatnonzero((upper[1:] != upper[:-1]) | (lower[1:] != lower[:-1])) + 1
+        starts = [0, *changes.tolist()] if width else []
+        counts = np.diff([*starts, width]).tolist()
+        colours = zip(upper[starts].tolist(), lower[starts].tolist(), counts, strict=True)
+        strips.append(Strip([Segment(UPPER * count, _style(above, below)) for above, below, count in colours], width))
     return strips

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 
-def explore(path: Path, *, graphics: str | None = None, engine: str | None = None) -> None:
+def explore(path: Path, *, graphics: str | None = None, engine: str | None = None) -> int:
     """Opens a run file and shows it until the user quits.
 
     Args:
@@ -13,11 +13,17 @@ def explore(path: Path, *, graphics: str | None = None, engine: str | None = Non
         graphics: "auto" or a renderer's name; None for what the user's settings say.
         engine: Where to compute what is missing, should the user ask for it; None likewise.
 
+    Returns:
+        The exit code: 0, or 128 and the number of the signal that ended it.
+
     Raises:
         RunFileError: The file is damaged, hostile or no run.
         UsageError: No such renderer, or settings that make no sense.
     """
     import os
+
+    # Read when Textual is imported. Its own limit would let a key wait 16 ms; here the line sets the pace.
+    os.environ.setdefault("TEXTUAL_FPS", "240")
 
     from flowtui.cache.runfile import read_plain
     from flowtui.engine.results import Run
@@ -44,3 +50,6 @@ def explore(path: Path, *, graphics: str | None = None, engine: str | None = Non
         config=config,
     )
     app.run()
+    if app.failure is not None:
+        raise app.failure
+    return app.return_code or 0

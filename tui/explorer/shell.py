@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from textual.app import App
 from textual.events import Resize
 from textual.geometry import Size
 from textual.notifications import SeverityLevel
@@ -25,6 +24,7 @@ from .memory import recall, remember
 from .painter import Painter
 from .panel import Panel
 from .session import Session
+from .steady import SteadyApp
 from .theme import ink_of
 from .view import ViewPanel
 
@@ -33,7 +33,7 @@ class PanelScreen(Screen[object], inherit_bindings=False):
     """Without Textual's own keys: nothing here takes the focus, so Tab is free for the open runs."""
 
 
-class Shell(App[None]):
+class Shell(SteadyApp):
     """Holds the open runs and hands each new state to the panels as a frame.
 
     Attributes:
@@ -116,13 +116,17 @@ class Shell(App[None]):
         for name, rows in (("header", cells.header), ("scrubber", cells.scrubber), ("groups", cells.groups)):
             base.query_one(f"#{name}").styles.height = rows
         base.query_one("#map").styles.width = cells.map_cells
-        self._show()
+        self.draw()
 
     def _new_theme(self) -> None:
         self._ink = ink_of(self)
         self._show()
 
     def _show(self) -> None:
+        self.draw_soon()
+
+    def draw(self) -> None:
+        """Hands the state to the panels."""
         # The views live on the first screen; a dialog may lie over it.
         base = self.screen_stack[0]
         base.query_one("#body").display = self.look.view == "main"
