@@ -56,7 +56,7 @@ class Asking(Opening):
     async def action_ask(self) -> None:
         """Asks what to ask, unless something is being computed."""
         if self.free_engine() is not None:
-            self.run_worker(self._ask(), group="ask", exclusive=True)
+            self.run_worker(self._ask, group="ask", exclusive=True)
 
     async def _ask(self) -> None:
         session, engine = self.session, self._engine
@@ -97,7 +97,7 @@ class Asking(Opening):
         """Opens the new run."""
         self._job = event.session
         self.add_session(event.session)
-        self.run_worker(self._keep(event.session), group="save")
+        self.run_worker(partial(self._keep, event.session), group="save")
 
     async def _keep(self, session: Session) -> None:
         """Gives the new run its file, and says which."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 from typing import ClassVar
 
 from rich.text import Text
@@ -93,7 +94,7 @@ class AskScreen(ModalScreen[Question | None]):
     def _suggest(self) -> None:
         field = self.focused
         if isinstance(field, Input):
-            self.run_worker(self._look_up(field), group="suggest", exclusive=True)
+            self.run_worker(partial(self._look_up, field), group="suggest", exclusive=True)
 
     async def _look_up(self, field: Input) -> None:
         text = field.value
@@ -161,7 +162,7 @@ class AskScreen(ModalScreen[Question | None]):
         """Takes the marked suggestion; with none, asks."""
         if not self._take() and not self._checking:
             self._checking = True
-            self.run_worker(self._check(), group="check")
+            self.run_worker(self._check, group="check")
 
     async def _check(self) -> None:
         """Reads the image and closes; what is wrong is said, and the dialog stays."""

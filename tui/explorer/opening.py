@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from pathlib import Path
 
 from flowtui.cache.runfile import read_plain
@@ -34,7 +35,7 @@ class Opening(Working):
 
     def open_files(self, paths: tuple[Path, ...]) -> None:
         """Opens run files one after the other, reading them in a thread; what cannot be opened is a toast."""
-        self.run_worker(self._open_files(paths), group="open")
+        self.run_worker(partial(self._open_files, paths), group="open")
 
     async def _open_files(self, paths: tuple[Path, ...]) -> None:
         for path in paths:

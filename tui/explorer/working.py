@@ -177,7 +177,7 @@ class Working(Shell):
         elif event.error is not None:
             self.notify(str(event.error), title="Computing failed", severity="error", timeout=12)
         if job is not None:
-            self.run_worker(self._save(job), group="save")
+            self.run_worker(partial(self._save, job), group="save")
 
     async def _save(self, session: Session) -> None:
         try:
