@@ -119,3 +119,14 @@ def test_a_step_plots_nothing_anew() -> None:
     panel.draw(replace(frame, look=replace(AT, layer=5)), 118, 31)
     assert set(kept) == {"kl", "logprob"}
     assert all(panel._kept[name][1] is canvas for name, canvas in kept.items())
+
+
+@pytest.mark.parametrize("text", ["\x1b]52;c;ZXZpbA==\x07", "two\nlines\x00", "left\u202eright", "[bold red]x[/]"])
+async def test_answers_are_shown_and_not_obeyed(text: str) -> None:
+    truncation = RUN.analyses["truncation"]
+    run = RUN.with_analysis(
+        replace(truncation, layers={k: replace(v, text=text) for k, v in truncation.layers.items()})
+    )
+    found = await shown(run, replace(AT, layer=3))
+    assert found.replace("\n", "").isprintable()
+    assert ("[bold red]x[/]" in found) == text.startswith("[")
