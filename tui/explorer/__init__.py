@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 
-def explore(path: Path, *, graphics: str | None = None, engine: str | None = None) -> int:
-    """Opens a run file and shows it until the user quits.
+def explore(*paths: Path, graphics: str | None = None, engine: str | None = None) -> int:
+    """Opens run files, each in a tab, and shows them until the user quits.
 
     Args:
-        path: The run file.
+        paths: Run files, at least one. The first is on screen at once; the others are read behind it.
         graphics: "auto" or a renderer's name; None for what the user's settings say.
         engine: Where to compute what is missing, should the user ask for it; None likewise.
 
@@ -17,7 +17,7 @@ def explore(path: Path, *, graphics: str | None = None, engine: str | None = Non
         The exit code: 0, or 128 and the number of the signal that ended it.
 
     Raises:
-        RunFileError: The file is damaged, hostile or no run.
+        RunFileError: The first file is damaged, hostile or no run, or another is not there.
         UsageError: No such renderer, or settings that make no sense.
     """
     import os
@@ -27,23 +27,29 @@ def explore(path: Path, *, graphics: str | None = None, engine: str | None = Non
 
     from flowtui.cache.runfile import read_plain
     from flowtui.engine.results import Run
-    from flowtui.errors import UsageError
+    from flowtui.errors import RunFileError, UsageError
     from flowtui.tui.config import load_config
     from flowtui.tui.draw.graphics import choose_graphics
+    from flowtui.tui.text import visible
 
     from .app import ExplorerApp
     from .bindings import BINDING_IDS
     from .keptengine import KeptEngine
     from .memory import state_file
 
-    run = Run.from_plain(read_plain(path))
+    first, *others = paths
+    run = Run.from_plain(read_plain(first))
+    for path in others:
+        if not path.is_file():
+            raise RunFileError(f"There is no file {visible(str(path))}.", "Give the paths of run files.")
     config = load_config()
     unknown = config.keys.keys() - BINDING_IDS
     if unknown:
         raise UsageError(f"{config.path}: there is no binding {min(unknown)!r}.", "The help screen (?) names the ids.")
     app = ExplorerApp(
         run,
-        path=path,
+        path=first,
+        others=others,
         engine=KeptEngine(engine or config.engine),
         graphics=choose_graphics(graphics or config.graphics, os.environ),
         state_file=state_file(),

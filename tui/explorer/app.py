@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -19,6 +19,7 @@ from flowtui.tui.draw.graphics import Graphics, HalfBlock
 from . import commands
 from .asking import Asking
 from .bindings import BINDINGS
+from .browsing import Browsing
 from .computing import Engine
 from .copying import layer_text
 from .curveview import CurvePanel
@@ -27,19 +28,20 @@ from .exporting import export_choice, export_folder
 from .groups import GroupsPanel
 from .header import HeaderPanel
 from .mapview import MapPanel
-from .moving import Moving
+from .placing import Placing
 from .scrubberview import ScrubberPanel
 from .statusbar import StatusPanel
 from .tabbar import TabBar
 from .views import VIEW_PANELS
 
 
-class ExplorerApp(Moving, Asking):
+class ExplorerApp(Placing, Asking, Browsing):
     """Shows runs.
 
     Args:
         run: The first run.
         path: Its file: named in the header, and written when something was computed. None for a run without a file.
+        others: Files of further runs, opened behind the first.
         engine: Computes what is missing and answers questions; None refuses to.
         graphics: The renderer of maps; half blocks by default.
         state_file: Where the views are remembered; None for nowhere.
@@ -57,12 +59,14 @@ class ExplorerApp(Moving, Asking):
         run: Run,
         *,
         path: Path | None = None,
+        others: Sequence[Path] = (),
         engine: Engine | None = None,
         graphics: Graphics | None = None,
         state_file: Path | None = None,
         config: Config | None = None,
     ) -> None:
         super().__init__(run, path, graphics or HalfBlock(), state_file, config or Config(), engine)
+        self.others = tuple(others)
 
     def compose(self) -> ComposeResult:
         """Header, map, groups, curve (or the grid), scrubber, status."""

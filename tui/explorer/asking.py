@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from functools import partial
 
+from textual import work
 from textual.message import Message
 
 from flowtui.engine.replies import Progress
@@ -53,11 +54,12 @@ class Underway(Message):
 class Asking(Opening):
     """The dialog, and what its answer leads to."""
 
-    async def action_ask(self) -> None:
+    def action_ask(self) -> None:
         """Asks what to ask, unless something is being computed."""
         if self.free_engine() is not None:
-            self.run_worker(self._ask, group="ask", exclusive=True)
+            self._ask()
 
+    @work(group="ask", exclusive=True)
     async def _ask(self) -> None:
         session, engine = self.session, self._engine
         assert engine is not None
@@ -97,13 +99,15 @@ class Asking(Opening):
         """Opens the new run."""
         self._job = event.session
         self.add_session(event.session)
-        self.run_worker(partial(self._keep, event.session), group="save")
+        self._keep(event.session)
 
+    @work(group="save")
     async def _keep(self, session: Session) -> None:
         """Gives the new run its file, and says which."""
         run = session.facts.run
         await asyncio.to_thread(used_model, self._state_file, run.spec.model)
-        await self._save(session)
+        await self.save(session)
+        self._remember_opened(session)
         where = f" Saved as {session.title}." if session.path is not None else ""
         self.notify(f"Answer: {run.answer.text or '(empty)'}.{where}")
         self._show()

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from functools import partial
 from typing import ClassVar
 
 from rich.text import Text
+from textual import work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
@@ -94,8 +94,9 @@ class AskScreen(ModalScreen[Question | None]):
     def _suggest(self) -> None:
         field = self.focused
         if isinstance(field, Input):
-            self.run_worker(partial(self._look_up, field), group="suggest", exclusive=True)
+            self._look_up(field)
 
+    @work(group="suggest", exclusive=True)
     async def _look_up(self, field: Input) -> None:
         text = field.value
         # A folder may lie on a slow disk.
@@ -162,8 +163,9 @@ class AskScreen(ModalScreen[Question | None]):
         """Takes the marked suggestion; with none, asks."""
         if not self._take() and not self._checking:
             self._checking = True
-            self.run_worker(self._check, group="check")
+            self._check()
 
+    @work(group="check")
     async def _check(self) -> None:
         """Reads the image and closes; what is wrong is said, and the dialog stays."""
         own = self._run.spec

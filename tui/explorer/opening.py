@@ -3,20 +3,42 @@
 from __future__ import annotations
 
 import asyncio
-from functools import partial
 from pathlib import Path
+
+from textual import work
 
 from flowtui.cache.runfile import read_plain
 from flowtui.engine.results import Run
 from flowtui.errors import FlowtuiError
 
+from .recent import opened_run
 from .session import Session
 from .tabbar import TabPicked
 from .working import Working
 
 
 class Opening(Working):
-    """Tabs."""
+    """Tabs.
+
+    Attributes:
+        others: Files that are opened behind the first run at the start.
+    """
+
+    others: tuple[Path, ...] = ()
+
+    def on_mount(self) -> None:
+        """Opens the other runs behind the first."""
+        self._remember_opened(self.session)
+        if self.others:
+            self.open_files(self.others, show=False)
+
+    def _remember_opened(self, session: Session) -> None:
+        if session.path is not None:
+            self._write_opened(session.path)
+
+    @work(thread=True, group="remember")
+    def _write_opened(self, path: Path) -> None:
+        opened_run(self._state_file, path)
 
     def add_session(self, session: Session) -> None:
         """Shows a run in a tab of its own, after the others."""
@@ -33,11 +55,9 @@ class Opening(Working):
         """Opens a run file in a tab, or goes to the tab where it is open."""
         self.open_files((path,))
 
-    def open_files(self, paths: tuple[Path, ...]) -> None:
+    @work(group="open")
+    async def open_files(self, paths: tuple[Path, ...], *, show: bool = True) -> None:
         """Opens run files one after the other, reading them in a thread; what cannot be opened is a toast."""
-        self.run_worker(partial(self._open_files, paths), group="open")
-
-    async def _open_files(self, paths: tuple[Path, ...]) -> None:
         for path in paths:
             try:
                 # Inside a worker: keys are answered meanwhile.
@@ -45,10 +65,10 @@ class Opening(Working):
             except FlowtuiError as error:
                 self.notify(str(error), title="Not opened", severity="error", timeout=12)
             else:
-                if session in self.sessions:
-                    self.show_session(session)
-                else:
-                    self.add_session(session)
+                if session not in self.sessions:
+                    self.sessions.append(session)
+                    self._remember_opened(session)
+                self.show_session(session if show else self.session)
 
     def _read_session(self, path: Path) -> Session:
         """Reads a run file, unless it is open already."""

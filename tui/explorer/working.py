@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from textual import work
 from textual.message import Message
 from textual.worker import Worker
 
@@ -177,9 +178,14 @@ class Working(Shell):
         elif event.error is not None:
             self.notify(str(event.error), title="Computing failed", severity="error", timeout=12)
         if job is not None:
-            self.run_worker(partial(self._save, job), group="save")
+            self._save(job)
 
+    @work(group="save")
     async def _save(self, session: Session) -> None:
+        await self.save(session)
+
+    async def save(self, session: Session) -> None:
+        """Writes what the file of a run lacks; a failure is a toast."""
         try:
             await session.save()
         except FlowtuiError as error:
