@@ -102,7 +102,7 @@ class ExplorerApp(Placing, Asking, Browsing):
 
     def action_help(self) -> None:
         """Keys and how to read the panels."""
-        self.push_screen(HelpScreen(self.facts.run, self.keys()))
+        self.push_screen(HelpScreen(self.facts.run, self.keys(), self._view))
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """Every action by name, and every layer."""

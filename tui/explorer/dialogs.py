@@ -20,6 +20,7 @@ from flowtui.tui.made_from import MADE_FROM
 from flowtui.tui.text import visible
 
 from .bindings import SECTIONS
+from .view import ViewPanel
 
 READING = f"""\
 Layers count from 0. K is the number of leading layers that see the image; the mark at K is the current layer: the \
@@ -40,17 +41,18 @@ class HelpScreen(ModalScreen[None]):
         Binding("k", "scroll(-1)", "up", id="help.up"),
     ]
 
-    def __init__(self, run: Run, keys: Mapping[str, list[str]]) -> None:
+    def __init__(self, run: Run, keys: Mapping[str, list[str]], view: ViewPanel | None = None) -> None:
         super().__init__()
         self._run = run
         self._keys = keys
+        self._view = view
 
     def compose(self) -> ComposeResult:
         """One scrolling text."""
         with VerticalScroll(id="help") as box:
             box.border_title = "flowtui help"
             box.border_subtitle = "Esc closes, j k scroll"
-            yield Static(help_text(self._run, self._keys), markup=False)
+            yield Static(help_text(self._run, self._keys, self._view), markup=False)
 
     def on_mount(self) -> None:
         """Arrow and page keys scroll."""
@@ -61,9 +63,15 @@ class HelpScreen(ModalScreen[None]):
         self.query_one("#help").scroll_relative(y=lines, animate=False)
 
 
-def help_text(run: Run, keys: Mapping[str, list[str]]) -> Text:
-    """The help, as text without markup."""
+def help_text(run: Run, keys: Mapping[str, list[str]], view: ViewPanel | None = None) -> Text:
+    """The help, as text without markup; the view that it was asked from comes first."""
     text = Text()
+    if view is not None:
+        text.append(f"This view: {view.title}\n", "bold underline").append(f"{view.reading}\n")
+        every = {binding.id: binding.description for section in SECTIONS.values() for binding in section}
+        for id in view.hints:
+            text.append(f"  {' '.join(keys.get(id, [])):<12}", "bold").append(f"  {every[id]}\n")
+        text.append("\n")
     for section, bindings in SECTIONS.items():
         text.append(f"{section}\n", "bold underline")
         for binding in bindings:

@@ -12,9 +12,11 @@ from flowtui.tui.config import Config
 from flowtui.tui.draw.graphics import choose_graphics
 from flowtui.tui.explorer.app import ExplorerApp
 from flowtui.tui.explorer.bindings import SECTIONS
-from flowtui.tui.explorer.dialogs import ExportScreen, HelpScreen
+from flowtui.tui.explorer.dialogs import ExportScreen, HelpScreen, help_text
 from flowtui.tui.explorer.look import Look
 from flowtui.tui.explorer.panel import Panel
+from flowtui.tui.explorer.view import ViewPanel
+from flowtui.tui.explorer.views import VIEW_PANELS
 from tests.factories import random_run
 
 LONG = random_run(layers=32, heads=2, cliff=18)
@@ -341,3 +343,18 @@ async def test_a_theme_change_reaches_the_ink() -> None:
         app.theme = "ansi-dark"
         await pilot.pause()
         await pilot.press("l")
+
+
+@pytest.mark.parametrize("view", VIEW_PANELS)
+async def test_help_explains_the_view_it_was_asked_from(view: type[ViewPanel]) -> None:
+    app = ExplorerApp(SHORT)
+    async with app.run_test() as pilot:
+        app.action_show(view.view)
+        await pilot.press("question_mark")
+        await pilot.pause()
+        assert isinstance(app.screen, HelpScreen)
+        shown = help_text(SHORT, app.keys(), app._view).plain
+        assert shown.startswith(f"This view: {view.title}\n{view.reading}\n")
+        descriptions = {b.id: b.description for section in SECTIONS.values() for b in section}
+        head = shown.split("\n\n")[0]
+        assert all(descriptions[id] in head for id in view.hints)
