@@ -53,9 +53,14 @@ def show(number: int, placement: int, cell: tuple[int, int], size: tuple[int, in
     return f"\x1b7\x1b[{cell[1] + 1};{cell[0] + 1}H{put}\x1b8"
 
 
-def remove(number: int, *, forget: bool = False) -> str:
-    """Takes a picture off the screen; `forget` frees its memory too."""
-    return f"\x1b_Ga=d,d={'I' if forget else 'i'},i={number},q=2\x1b\\"
+def hide(number: int, placement: int) -> str:
+    """Takes one showing of a picture off the screen; the terminal keeps the picture."""
+    return f"\x1b_Ga=d,d=i,i={number},p={placement},q=2\x1b\\"
+
+
+def remove(number: int) -> str:
+    """Takes a picture off the screen wherever it is, and out of the terminal's memory."""
+    return f"\x1b_Ga=d,d=I,i={number},q=2\x1b\\"
 
 
 def photo_png(rgb: NDArray[np.uint8]) -> bytes:

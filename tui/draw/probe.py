@@ -110,17 +110,19 @@ class Question:
     Leaving puts the terminal back as it was. Does nothing where there is no terminal.
 
     Args:
+        put: Whether to put it at all.
         reading, writing: File descriptors of the terminal.
     """
 
-    def __init__(self, reading: int = 0, writing: int = 1) -> None:
+    def __init__(self, *, put: bool = True, reading: int = 0, writing: int = 1) -> None:
+        self._put = put
         self._reading, self._writing = reading, writing
         self._before: list[Any] | None = None
         self._end = 0.0
 
     def __enter__(self) -> Question:
         try:
-            if not (os.isatty(self._reading) and os.isatty(self._writing)):
+            if not (self._put and os.isatty(self._reading) and os.isatty(self._writing)):
                 return self
             before = termios.tcgetattr(self._reading)
             quiet = [*before[:3], before[3] & ~(termios.ECHO | termios.ICANON), *before[4:]]

@@ -25,36 +25,42 @@ def explore(*paths: Path, graphics: str | None = None, engine: str | None = None
     # Read when Textual is imported. Its own limit would let a key wait 16 ms; here the line sets the pace.
     os.environ.setdefault("TEXTUAL_FPS", "240")
 
-    from flowtui.cache.runfile import read_plain
-    from flowtui.engine.results import Run
-    from flowtui.errors import RunFileError, UsageError
     from flowtui.tui.config import load_config
-    from flowtui.tui.draw.graphics import choose_graphics
-    from flowtui.tui.text import visible
+    from flowtui.tui.draw.probe import Question, from_environment
 
-    from .app import ExplorerApp
-    from .bindings import BINDING_IDS
-    from .keptengine import KeptEngine
-    from .memory import state_file
-
-    first, *others = paths
-    run = Run.from_plain(read_plain(first))
-    for path in others:
-        if not path.is_file():
-            raise RunFileError(f"There is no file {visible(str(path))}.", "Give the paths of run files.")
     config = load_config()
-    unknown = config.keys.keys() - BINDING_IDS
-    if unknown:
-        raise UsageError(f"{config.path}: there is no binding {min(unknown)!r}.", "The help screen (?) names the ids.")
-    app = ExplorerApp(
-        run,
-        path=first,
-        others=others,
-        engine=KeptEngine(engine or config.engine),
-        graphics=choose_graphics(graphics or config.graphics, os.environ),
-        state_file=state_file(),
-        config=config,
-    )
+    asked, source = graphics or config.graphics, "--graphics" if graphics else config.sources["graphics"]
+    # What the environment leaves open the terminal is asked; it answers while everything else is loaded.
+    with Question(put=from_environment(asked, source, os.environ) is None) as question:
+        from flowtui.cache.runfile import read_plain
+        from flowtui.engine.results import Run
+        from flowtui.errors import RunFileError, UsageError
+        from flowtui.tui.draw.graphics import choose, make_graphics
+        from flowtui.tui.text import visible
+
+        from .app import ExplorerApp
+        from .bindings import BINDING_IDS
+        from .keptengine import KeptEngine
+        from .memory import state_file
+
+        first, *others = paths
+        run = Run.from_plain(read_plain(first))
+        for path in others:
+            if not path.is_file():
+                raise RunFileError(f"There is no file {visible(str(path))}.", "Give the paths of run files.")
+        if unknown := config.keys.keys() - BINDING_IDS:
+            raise UsageError(
+                f"{config.path}: there is no binding {min(unknown)!r}.", "The help screen (?) names the ids."
+            )
+        app = ExplorerApp(
+            run,
+            path=first,
+            others=others,
+            engine=KeptEngine(engine or config.engine),
+            graphics=make_graphics(choose(asked, source, os.environ, question.answers)),
+            state_file=state_file(),
+            config=config,
+        )
     app.run()
     if app.failure is not None:
         raise app.failure

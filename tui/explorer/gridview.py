@@ -13,6 +13,7 @@ from flowtui.tui.draw.fields import fit_cells
 from .facts import KIND_NAMES, Facts, Gap
 from .frame import Frame
 from .look import Look
+from .placed import Placed
 from .scrubberview import LayerPicked
 from .view import ViewPanel
 
@@ -90,11 +91,13 @@ class GridPanel(ViewPanel):
         made = [heading(ink, width, f"{KIND_NAMES[look.kind]}, every layer", which, notes)]
         tiles = self._tiles()
         first = tiles.page(look.layer)
+        self.pictures = ()
         for row in range(tiles.shown):
             start = first + row * tiles.across
             layers = range(start, min(start + tiles.across, facts.layers))
             if layers:
                 made += self._row(frame, tiles, layers, width)
+                self.pictures += self._places(frame, tiles, layers, 2 + row * tiles.tile[1])
         return made
 
     def on_click(self, event: events.Click) -> None:
@@ -112,6 +115,19 @@ class GridPanel(ViewPanel):
             return Tiles(1, 1, (1, 1), (1, 1))
         width, height = self.size
         return lay_out(self._frame.facts.layers, width, max(1, height - 1), self._frame.painter.ratio)
+
+    def _places(self, frame: Frame, tiles: Tiles, layers: range, top: int) -> tuple[Placed, ...]:
+        """The maps of one row of tiles, whose first lines are at `top`."""
+        look, painter = frame.look, frame.painter
+        made = []
+        for column, layer in enumerate(layers):
+            heat = frame.facts.heat_of(look, layer)
+            there = None if isinstance(heat, Gap) else heat
+            left = column * tiles.tile[0]
+            made.append(
+                Placed(left, top, tiles.image, painter, there, look.opacity, frame.ink.background, look.palette)
+            )
+        return tuple(made)
 
     def _row(self, frame: Frame, tiles: Tiles, layers: range, width: int) -> list[Strip]:
         """One row of tiles: labels, then images."""

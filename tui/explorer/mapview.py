@@ -13,6 +13,7 @@ from flowtui.tui.draw.legend import legend
 from .facts import KIND_NAMES, Gap, Heat
 from .frame import Frame
 from .panel import Panel
+from .placed import Placed
 
 
 class MapPanel(Panel):
@@ -31,8 +32,11 @@ class MapPanel(Panel):
         room = max(1, height - 1 - legend_rows - len(notes))
         size = fit_cells(frame.painter.ratio, width, room)
         shown = None if isinstance(heat, Gap) else heat
-        image = frame.painter.draw(shown, look.opacity, size, ink.background, look.palette)
+        image = frame.painter.draw(shown, look.opacity, size, ink.background, look.palette, look.cell)
         left = (width - size[0]) // 2
+        self.pictures = (
+            Placed(left, 1, size, frame.painter, shown, look.opacity, ink.background, look.palette, look.cell),
+        )
         made = [title, *(beside(ink, width, strip, left) for strip in image)]
         if shown is None:
             made.append(line(ink, width, ("no map here", ink.dim)))
