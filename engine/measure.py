@@ -76,6 +76,7 @@ def sizes_of_prompt(
         moving=len(group) - first,
         max_new_tokens=max_new_tokens,
         all_logits="logits_to_keep" not in inspect.signature(loaded.model.forward).parameters,
+        masks=_masks(text, model_inputs),
         softcap=bool(getattr(text, "attn_logit_softcapping", None)),
         pixel_bytes=pixels.numel() * loaded.dtype.itemsize,
         **_vision(loaded.model.config, pixels.numel()),
@@ -137,6 +138,13 @@ def _d_ff(layer: nn.Module, attention: nn.Module | None, d_model: int, text: Pre
     chosen = _whole(text, "num_experts_per_tok") or _whole(text, "moe_k") or 1
     # Each token stands as often as it has experts.
     return widest + (experts if text.model_type in ALL_EXPERTS else chosen) * (each + d_model)
+
+
+def _masks(text: PreTrainedConfig, model_inputs: Mapping[str, Tensor]) -> int:
+    """Kinds of masks that a decoder makes of a prompt: for each kind of layer, and for tokens of several kinds."""
+    kinds = set(getattr(text, "layer_types", None) or ())
+    plain = not _whole(text, "sliding_window") and kinds <= {"full_attention"} and "token_type_ids" not in model_inputs
+    return 0 if plain else max(1, len(kinds))
 
 
 def _d_cache(attention: nn.Module | None, q: int, kv: int) -> int:

@@ -31,6 +31,7 @@ class Sizes:
         moving: Tokens that a cut before the first user token can reach.
         max_new_tokens: Longest answer that is decoded.
         all_logits: Whether the model makes logits of all tokens, wanted or not.
+        masks: Kinds of masks of the whole sequence; plain causal order needs none.
         softcap: Whether attention is computed by the formula, because its scores are capped.
         patches, vision_layers, d_vision, d_vision_ff: Of the vision tower; 0 where it is not known.
         pixel_bytes: Of what the processor makes of the images.
@@ -52,6 +53,7 @@ class Sizes:
     moving: int
     max_new_tokens: int
     all_logits: bool = False
+    masks: int = 0
     softcap: bool = False
     patches: int = 0
     vision_layers: int = 0
@@ -114,9 +116,9 @@ def layer_at_work(s: Sizes, rows: int) -> int:
 
 
 def around_layers(s: Sizes) -> int:
-    """Embeddings, image features, cosines and sines, and the mask (a bool and an additive copy) of the whole pass."""
-    features = (s.tokens + 2 * s.image) * s.d_model + 4 * s.tokens * s.head_dim
-    return s.element_bytes * features + s.tokens * s.tokens * (1 + s.element_bytes)
+    """Embeddings, image features, cosines and sines, and masks (a bool and an additive copy) of the whole pass."""
+    features = 2 * (s.tokens + s.image) * s.d_model + 4 * s.tokens * s.head_dim
+    return s.element_bytes * features + s.masks * s.tokens * s.tokens * (1 + s.element_bytes)
 
 
 def vision_at_work(s: Sizes) -> int:
