@@ -1,12 +1,15 @@
 # From a bare checkout: python3 (3.11 or later), make and a package registry are all that is needed.
 PYTHON ?= python3
 VENV := .venv
+BENCH := .venv-bench
 BIN := $(VENV)/bin
 LOCK := pyproject.toml constraints.txt
 # Some families' image processors exist for torchvision alone; it stays out of the way of all other tests.
 VISION := $(VENV)/torchvision
 NEED_VISION := cohere2 or lfm2 or llama4 or mistral3 or molmo2 or perception_lm or pixtral
-PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input install -q -c constraints.txt
+INSTALL := -m pip --disable-pip-version-check --no-input install -q -c constraints.txt
+PIP := $(BIN)/python $(INSTALL)
+BENCH_PIP := $(BENCH)/bin/python $(INSTALL)
 
 # Nothing is ever downloaded by a test.
 test lint types: export HF_HUB_OFFLINE := 1
@@ -32,14 +35,14 @@ lint: $(VENV)/.dev ## ruff and the import rules
 types: $(VENV)/.dev ## mypy, strict
 	$(BIN)/mypy
 
-bench: $(VENV)/.dev ## Measure; prints both sides of every ratio
-	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script" || exit 1; done
+bench: $(BENCH)/.done ## Measure against the peers; prints a table (benchmarks/run.py)
+	$(BENCH)/bin/python benchmarks/run.py
 
 tour: $(VENV)/.dev ## Take a picture of every view of the explorer, into docs/tour
 	$(BIN)/python docs/tour.py
 
 clean: ## Remove the virtual environment and what tools left behind
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) $(BENCH) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -64,3 +67,11 @@ $(VENV)/.dev: $(LOCK) | $(BIN)/python
 	@$(PIP) setuptools
 	@$(PIP) --no-build-isolation -e '.[dev]'
 	@touch $(VENV)/.runtime $@
+
+# The peers stay out of the environment that is tested: they bring many packages of their own.
+$(BENCH)/.done: $(LOCK) benchmarks/requirements.txt
+	@echo "Installing flowtui and the packages it is measured against (once; large) ..."
+	@$(PYTHON) -m venv $(BENCH)
+	@$(BENCH_PIP) setuptools
+	@$(BENCH_PIP) --no-build-isolation -e . -r benchmarks/requirements.txt
+	@touch $@

@@ -13,6 +13,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 
@@ -40,26 +41,47 @@ def peak_bytes(scene: Scene, side: str) -> int:
     return int(done.stdout.splitlines()[-1])
 
 
-def find_side(name: str) -> object:
+def find_side(name: str) -> Callable[[Scene], Work]:
     """The function behind "module.function"."""
     module, function = name.split(".")
-    return getattr(import_module(f"benchmarks.{module}"), function)
+    found: Callable[[Scene], Work] = getattr(import_module(f"benchmarks.{module}"), function)
+    return found
 
 
 def measure(work: Work, device: str) -> int:
     """Peak bytes of the work's second run beyond what was there before."""
     work()
-    _settle()
-    if device.startswith("cuda"):
-        torch.cuda.reset_peak_memory_stats(device)
-        before = torch.cuda.memory_allocated(device)
+    with Peak(device) as peak:
         work()
-        wait(device)
-        return torch.cuda.max_memory_allocated(device) - before
-    Path("/proc/self/clear_refs").write_text("5")
-    before = _status_bytes("VmRSS")
-    work()
-    return _status_bytes("VmHWM") - before
+    return peak.size
+
+
+class Peak:
+    """Peak memory inside the block beyond what was there before.
+
+    Attributes:
+        size: Bytes, known after the block.
+    """
+
+    def __init__(self, device: str) -> None:
+        self.device, self.size = device, 0
+
+    def __enter__(self) -> Peak:
+        _settle()
+        if self.device.startswith("cuda"):
+            torch.cuda.reset_peak_memory_stats(self.device)
+            self.before = torch.cuda.memory_allocated(self.device)
+        else:
+            Path("/proc/self/clear_refs").write_text("5")
+            self.before = status_bytes("VmRSS")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.device.startswith("cuda"):
+            wait(self.device)
+            self.size = torch.cuda.max_memory_allocated(self.device) - self.before
+        else:
+            self.size = status_bytes("VmHWM") - self.before
 
 
 def _settle() -> None:
@@ -69,7 +91,8 @@ def _settle() -> None:
     ctypes.CDLL(None).malloc_trim(0)
 
 
-def _status_bytes(field: str) -> int:
+def status_bytes(field: str) -> int:
+    """A size of this process as Linux tells it: "VmRSS", "VmHWM", "VmSize"."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(text.split()[1]) * 1024 for text in lines if text.startswith(f"{field}:"))
 
@@ -79,9 +102,7 @@ def main() -> None:
     side, described = sys.argv[1:]
     plain = json.loads(described)
     scene = Scene(Path(plain["folder"]), Size(**plain["size"]), plain["device"])
-    make = find_side(side)
-    assert callable(make)
-    print(measure(make(scene), scene.device))
+    print(measure(find_side(side)(scene), scene.device))
 
 
 if __name__ == "__main__":

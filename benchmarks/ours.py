@@ -9,7 +9,7 @@ from benchmarks.timing import Work
 from flowtui.engine.analyses import run_analysis
 from flowtui.engine.inputs import Inputs
 from flowtui.engine.results import LayerResult
-from flowtui.engine.spec import PARAMETERS, AttentionParameters, CamParameters, Parameters
+from flowtui.engine.spec import PARAMETERS, AttentionParameters, CamParameters, FaithfulnessParameters, Parameters
 
 
 def run(
@@ -34,6 +34,13 @@ def analysis(scene: Scene, name: str) -> Work:
     parameters = PARAMETERS[name]()
     scene.inputs  # noqa: B018 - prepared before the clock runs
     return lambda: run(scene, parameters)
+
+
+def short_faithfulness(scene: Scene) -> Work:
+    """The fewest curves that there are: the maps of one layer, with one point inside each curve."""
+    scene.inputs  # noqa: B018
+    middle = scene.size.layers // 2
+    return lambda: run(scene, FaithfulnessParameters(steps=2, orders=1), [middle])
 
 
 def attention(scene: Scene) -> Work:
@@ -72,6 +79,11 @@ def truncation_with_text(scene: Scene, tokens: int) -> Work:
     """The same with the greedy text of every K, up to so many tokens."""
     parameters, inputs = PARAMETERS["truncation"](), scene.prepare(tokens)
     return lambda: run(scene, parameters, inputs=inputs)
+
+
+def matrix(scene: Scene) -> Work:
+    """The head-mean attention matrix of every layer, in cells."""
+    return analysis(scene, "matrix")
 
 
 def lens(scene: Scene) -> Work:

@@ -40,9 +40,9 @@ SYSTEM = (
 QUESTION = "Is there a red bus to the left of the person in the image ? Answer in one sentence ."
 ANSWER = "Yes , there is a bus ."
 TEMPLATE = (
-    "<s>{% if messages[0]['role'] == 'system' %}{{ messages[0]['content'][0]['text'] }} {% endif %}<image>"
-    "{% for part in messages[-1]['content'] %}{% if part['type'] == 'text' %} {{ part['text'] }}{% endif %}{% endfor %}"
-    " ASSISTANT :"
+    "<s>{% if messages[0]['role'] == 'system' %}{{ messages[0]['content'][0]['text'] }} {% endif %}"
+    "{% for part in messages[-1]['content'] %}{% if part['type'] == 'text' %} {{ part['text'] }}{% else %}<image>"
+    "{% endif %}{% endfor %} ASSISTANT :"
 )
 SPECIAL = ("<pad>", "<s>", "</s>", "<unk>", "<image>")
 PATCH_PX = 14
@@ -128,11 +128,11 @@ def build_scene(size: Size, device: str = "cpu") -> Iterator[Scene]:
         yield Scene(Path(folder), size, device)
 
 
-def picture() -> bytes:
+def picture(side_px: int = 336, seed: int = 0) -> bytes:
     """A PNG of random blocks."""
-    blocks = np.random.default_rng(0).integers(0, 255, (6, 6, 3), dtype=np.uint8)
+    blocks = np.random.default_rng(seed).integers(0, 255, (6, 6, 3), dtype=np.uint8)
     png = io.BytesIO()
-    Image.fromarray(blocks).resize((336, 336), Image.Resampling.NEAREST).save(png, "PNG")
+    Image.fromarray(blocks).resize((side_px, side_px), Image.Resampling.NEAREST).save(png, "PNG")
     return png.getvalue()
 
 
@@ -175,29 +175,36 @@ def build_model(size: Size, dtype: torch.dtype = torch.float32) -> LlavaForCondi
 
 
 def build_processor(size: Size) -> LlavaProcessor:
-    """A word-level tokenizer that knows the prompt's words, and CLIP's image processor."""
-    words = dict.fromkeys((*SYSTEM.split(), *QUESTION.split(), *ANSWER.split(), "ASSISTANT"))
-    known = [*SPECIAL, *words]
-    vocabulary = {word: i for i, word in enumerate([*known, *(f"w{i}" for i in range(len(known), size.vocabulary))])}
-    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
-    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    tokenizer.decoder = decoders.WordPiece(prefix="##", cleanup=True)
+    """CLIP's image processor, a tokenizer, and a template without line breaks."""
     side = PATCH_PX * size.grid
     return LlavaProcessor(
         image_processor=CLIPImageProcessorPil(
             size={"shortest_edge": side}, crop_size={"height": side, "width": side}, do_convert_rgb=True
         ),
-        tokenizer=PreTrainedTokenizerFast(
-            tokenizer_object=tokenizer,
-            bos_token="<s>",
-            eos_token="</s>",
-            unk_token="<unk>",
-            pad_token="<pad>",
-            additional_special_tokens=["<image>"],
-        ),
+        tokenizer=build_tokenizer(SPECIAL, size.vocabulary),
         patch_size=PATCH_PX,
         vision_feature_select_strategy="default",
         chat_template=TEMPLATE,
         image_token="<image>",
         num_additional_image_tokens=1,
+    )
+
+
+def build_tokenizer(special: tuple[str, ...], vocabulary: int, words: tuple[str, ...] = ()) -> PreTrainedTokenizerFast:
+    """A word-level tokenizer that knows the prompt's words and as many others as the model has ids for.
+
+    Args:
+        special: Its first tokens: padding, begin, end, unknown, then the family's own.
+        vocabulary: Ids of the model.
+        words: Further words of the template.
+    """
+    known = [*special, *dict.fromkeys((*SYSTEM.split(), *QUESTION.split(), *ANSWER.split(), "ASSISTANT", *words))]
+    ids = {word: i for i, word in enumerate([*known, *(f"w{i}" for i in range(len(known), vocabulary))])}
+    tokenizer = Tokenizer(models.WordLevel(ids, unk_token=special[3]))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer.decoder = decoders.WordPiece(prefix="##", cleanup=True)
+    tokenizer.add_special_tokens(list(special))
+    pad, bos, eos, unknown = special[:4]
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, bos_token=bos, eos_token=eos, unk_token=unknown, pad_token=pad
     )
