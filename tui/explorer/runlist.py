@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from pathlib import Path
 
+from rich.cells import cell_len
 from textual import events
 from textual.message import Message
 from textual.strip import Strip
@@ -138,7 +139,13 @@ class RunList(Widget, can_focus=True):
     def _where(self, path: Path, room: int) -> str:
         if path in self._opened:
             return "open"
-        return "" if path.parent == self._here else clip(visible(str(path.parent)), room // 2)
+        if path.parent == self._here:
+            return ""
+        # The end of a path says more than its beginning.
+        text, most = visible(str(path.parent)), max(2, room // 2)
+        while cell_len(text) > most:
+            text = f"…{text[2:]}"
+        return text
 
     def _thumbnail(self, path: Path, listed: Listed | None, width: int, rows: int) -> list[Strip]:
         """The image in a box of this size: exactly `rows` lines."""
