@@ -27,15 +27,15 @@ from .dialogs import EXPORTS, ExportScreen, HelpScreen
 from .exporting import export_choice, export_folder
 from .groups import GroupsPanel
 from .header import HeaderPanel
+from .inspecting import Inspecting
 from .mapview import MapPanel
-from .placing import Placing
 from .scrubberview import ScrubberPanel
 from .statusbar import StatusPanel
 from .tabbar import TabBar
 from .views import VIEW_PANELS
 
 
-class ExplorerApp(Placing, Asking, Browsing):
+class ExplorerApp(Inspecting, Asking, Browsing):
     """Shows runs.
 
     Args:
@@ -80,6 +80,11 @@ class ExplorerApp(Placing, Asking, Browsing):
         yield from (view() for view in VIEW_PANELS)
         yield ScrubberPanel(id="scrubber")
         yield StatusPanel(id="status")
+
+    def action_cancel(self) -> None:
+        """Cancels the computation, or takes the cursor off the map."""
+        if self.busy is not None or not self.leave_cell():
+            super().action_cancel()
 
     def action_copy(self) -> None:
         """The layer's numbers into the clipboard of the terminal (OSC 52)."""

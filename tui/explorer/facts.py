@@ -51,6 +51,8 @@ class Heat:
         peak: Where the largest value lies, as text; "" where the map is zero everywhere.
         peak_short: The same, shorter.
         note: What has to be said about it, or "".
+        top: The largest value, as a number.
+        unit: "%" for shares, else a format of one number.
     """
 
     values: NDArray[np.floating]
@@ -59,6 +61,12 @@ class Heat:
     peak: str
     peak_short: str = ""
     note: str = ""
+    top: float = 0.0
+    unit: str = "{:.3g}"
+
+    def say(self, value: float) -> str:
+        """A value of the map, not divided by its largest, with its unit."""
+        return f"{100 * value:.3g} %" if self.unit == "%" else self.unit.format(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,6 +258,5 @@ class Facts:
         top = float(self.run.tokens.on_grid(values, self.run.tokens.spans[span])[row, col])
         high = percent(top).strip() if unit == "%" else unit.format(top)
         where = f"peak row {row} col {col}" + (f" of grid {span}" if len(self.run.tokens.spans) > 1 else "")
-        return Heat(
-            np.asarray(values, dtype=np.float32) / np.float32(top), source, high, where, f"peak {row},{col}", note
-        )
+        shown = np.asarray(values, dtype=np.float32) / np.float32(top)
+        return Heat(shown, source, high, where, f"peak {row},{col}", note, top, unit)

@@ -14,6 +14,7 @@ from .facts import KIND_NAMES, Gap, Heat
 from .frame import Frame
 from .panel import Panel
 from .placed import Placed
+from .spot import spot_of
 
 
 class MapPanel(Panel):
@@ -44,9 +45,12 @@ class MapPanel(Panel):
             made.append(line(ink, width, (f"photo alone (o) · map max {shown.high}", ink.dim)))
         elif shown.peak:
             plain = frame.painter.graphics.name == "ascii"
-            made.append(
-                legend(ink, width, shown.high, notes=(shown.peak, shown.peak_short), plain=plain, palette=look.palette)
-            )
+            spot = spot_of(frame)
+            says = (shown.peak, shown.peak_short)
+            if spot is not None:
+                here = f"{spot.cell.row},{spot.cell.col}"
+                says = (f"{here}: {spot.value}, {spot.part}", f"{here}: {spot.part}")
+            made.append(legend(ink, width, shown.high, notes=says, plain=plain, palette=look.palette))
         return [*made, *notes]
 
 

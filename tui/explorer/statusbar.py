@@ -10,18 +10,24 @@ from flowtui.tui.text import visible
 
 from .frame import Busy, Frame
 from .panel import Panel
+from .spot import spot_line, spot_of
 
 
 class StatusPanel(Panel):
     """One line."""
 
     def draw(self, frame: Frame, width: int, height: int) -> list[Strip]:
-        """Progress or keys."""
+        """Progress, the cell under the cursor, or keys."""
         ink = frame.ink
         if frame.busy is not None:
             parts = busy_parts(frame.busy, width)
             return [line(ink, width, (parts[0], ink.strong), (parts[1], ink.accent), (parts[2], ink.text),
                          right=[("Esc cancels", ink.dim)])]  # fmt: skip
+        if (spot := spot_of(frame)) is not None:
+            ways = ("arrows move  Esc leaves", "Esc leaves")
+            parts_of = spot_line(ink, width, spot)
+            way = next((w for w in ways if width_of(parts_of) + len(w) < width), "")
+            return [line(ink, width, *parts_of, right=[(way, ink.dim)] if way else ())]
         made: list[Part] = []
         for key, what in frame.hints:
             more: list[Part] = [(key, ink.accent), (f" {what}  ", ink.dim)]
