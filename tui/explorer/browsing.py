@@ -108,7 +108,7 @@ class BrowseScreen(ModalScreen[Path | None]):
         path = self._list.files[self._list.cursor]
         listed = self._listed.get(path)
         if listed is not None and listed.problem:
-            self.app.notify(listed.problem, title="It cannot be opened", severity="error")
+            self.app.notify(listed.problem, title=f"{path.name} cannot be opened", severity="error")
         else:
             self.dismiss(path)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from flowtui.cache.plain import shown
 from flowtui.cache.runfile import read_plain
 from flowtui.engine.images import decode_image
 from flowtui.engine.results import Run
@@ -86,7 +87,8 @@ def read_listed(path: Path) -> Listed:
     try:
         run = Run.from_plain(read_plain(path))
     except FlowtuiError as error:
-        return Listed(problem=visible(error.message), stamp=stamp)
+        # Its name stands above already.
+        return Listed(problem=visible(error.message.replace(shown(path), "It")), stamp=stamp)
     return Listed(
         visible(run.spec.question),
         visible(run.answer.text) or "(empty)",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import logging
+import threading
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,7 +13,7 @@ MAX_RUNS = 40
 MAX_MODELS = 20
 MAX_CHARS = 4096
 
-log = logging.getLogger(__name__)
+_writing = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +40,17 @@ def recent(state_file: Path | None) -> Recent:
 def opened_run(state_file: Path | None, path: Path) -> None:
     """Keeps that a run file was opened."""
     if state_file is not None:
-        now = recent(state_file)
-        _write(state_file, replace(now, runs=_first(str(path.absolute()), now.runs, MAX_RUNS)))
+        with _writing:
+            now = recent(state_file)
+            _write(state_file, replace(now, runs=_first(str(path.absolute()), now.runs, MAX_RUNS)))
 
 
 def used_model(state_file: Path | None, model: str) -> None:
     """Keeps that a model answered."""
     if state_file is not None:
-        now = recent(state_file)
-        _write(state_file, replace(now, models=_first(model, now.models, MAX_MODELS)))
+        with _writing:
+            now = recent(state_file)
+            _write(state_file, replace(now, models=_first(model, now.models, MAX_MODELS)))
 
 
 def _first(new: str, others: tuple[str, ...], most: int) -> tuple[str, ...]:

@@ -207,7 +207,7 @@ async def test_damaged_and_hostile_files_are_listed_and_stay_closed(runs: list[P
         assert sum(line[2:].startswith("damaged") for line in shown.splitlines()) == 7
         for name in ("evil␛]52;c;eA==␇.pkl", "[bold]x[b].pkl", "torn.pkl", "empty.pkl", "pipe.pkl", "loop.pkl"):
             assert name in shown
-        assert "is refused" in shown
+        assert "It is refused" in shown
         assert "not a flowtui run" in shown
         assert "not a regular file" in shown
         for strip in app.screen._compositor.render_strips():
