@@ -140,6 +140,8 @@ class Watched:
             if came and not self._waiting and now - last >= quiet_s:
                 break
             self._run_line(min(quiet_s, end - now))
+        if self._ended:
+            raise EOFError(f"the program has ended; it showed:\n{self.text}")
         return len(self.chunks)
 
     def bytes_from(self, chunk: int) -> int:

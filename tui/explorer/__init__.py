@@ -20,8 +20,11 @@ def explore(*paths: Path, graphics: str | None = None, engine: str | None = None
         RunFileError: The first file is damaged, hostile or no run, or another is not there.
         UsageError: No such renderer, or settings that make no sense.
     """
+    import gc
     import os
 
+    # Nothing that is made before the first screen is garbage: looking for it would take a tenth of the time.
+    gc.disable()
     # Read when Textual is imported. Its own limit would let a key wait 16 ms; here the line sets the pace.
     os.environ.setdefault("TEXTUAL_FPS", "240")
 

@@ -7,8 +7,8 @@ import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from textual.drivers.linux_driver import LinuxDriver
@@ -170,6 +170,7 @@ class LineDriver(LinuxDriver):
         super().__init__(app, **settings)
         self.line: Line | None = None
         self._signals = False
+        self._together: list[str] | None = None
 
     @property
     def has_room(self) -> bool:
@@ -188,12 +189,32 @@ class LineDriver(LinuxDriver):
 
     def write(self, data: str) -> None:
         """Queues text for the terminal. Returns at once."""
+        if self._together is not None:
+            self._together.append(data)
+            return
         if self.line is None:
             return  # suspended: all is drawn anew afterwards
         if "\x1b[?1049h" in data or "\x1bP" in data:
             # A new screen, or pixels over cells: what was drawn before is no longer what is seen.
             self._app.screen_changed()
         self.line.write(data)
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Whatever is written inside goes out in one piece."""
+        self._together = parts = []
+        try:
+            yield
+        finally:
+            self._together = None
+            if parts:
+                self.write("".join(parts))
+
+    def stop_application_mode(self) -> None:
+        """Gives the terminal back, as it was."""
+        if self.line is not None:
+            self._app.leave_screen()
+        super().stop_application_mode()
 
     def process_message(self, message: Message) -> None:
         """Keeps the answers to the line's own questions to itself."""

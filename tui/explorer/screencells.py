@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from rich.cells import get_character_cell_size
 from rich.color import ColorSystem
+from rich.style import Style
 from textual._compositor import ChopsUpdate, CompositorUpdate, LayoutUpdate
 from textual.strip import Strip
 
@@ -19,6 +20,11 @@ Cell = tuple[str, str]
 
 UNKNOWN: Cell = ("", "?")
 """A cell that may show anything: equal to none that is drawn."""
+Parts = tuple[str, str, str]
+"""Parameters of attributes, foreground and background."""
+MAX_STYLES = 1 << 16
+_PARTS: dict[str, Parts] = {}
+"""What was taken apart before."""
 RESET = "\x1b[0m"
 MOVE_CELLS = 6
 """Sending so many cells that are there already costs no more than moving the cursor over them."""
@@ -143,12 +149,30 @@ def _cells(strip: Strip, colours: ColorSystem) -> list[Cell] | None:
         sgr = "" if style is None else style._ansi
         if sgr is None:
             assert style is not None
-            sgr = Strip.render_ansi(style, colours)
+            sgr = _sgr(style, colours)
         if len(text) == 1:
             cells.append((text, sgr))
         else:
             cells.extend([(character, sgr) for character in text])
     return cells
+
+
+def _sgr(style: Style, colours: ColorSystem) -> str:
+    """A style's parameters. Every new colour of a picture comes by here: two true colours take the short way."""
+    front, back = style._color, style._bgcolor
+    if (
+        colours is not ColorSystem.TRUECOLOR
+        or style._set_attributes
+        or front is None
+        or back is None
+        or front.triplet is None
+        or back.triplet is None
+    ):
+        return Strip.render_ansi(style, colours)
+    parts = ("", "38;2;{};{};{}".format(*front.triplet), "48;2;{};{};{}".format(*back.triplet))
+    sgr = style._ansi = f"{parts[1]};{parts[2]}"
+    _remember(sgr, parts)
+    return sgr
 
 
 @lru_cache(maxsize=4096)
@@ -180,9 +204,20 @@ def _same_blank(a: str, b: str) -> bool:
     return one[0] == other[0] == "" and one[2] == other[2]
 
 
-@lru_cache(maxsize=1 << 16)
-def _parts(sgr: str) -> tuple[str, str, str]:
+def _parts(sgr: str) -> Parts:
     """Parameters of attributes, foreground and background."""
+    known = _PARTS.get(sgr)
+    return known if known is not None else _remember(sgr, _split(sgr))
+
+
+def _remember(sgr: str, parts: Parts) -> Parts:
+    if len(_PARTS) >= MAX_STYLES:
+        _PARTS.clear()
+    _PARTS[sgr] = parts
+    return parts
+
+
+def _split(sgr: str) -> Parts:
     attributes, front, back = [], "", ""
     numbers = iter(sgr.split(";") if sgr else ())
     for number in numbers:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from textual.events import Resize
 from textual.geometry import Size
 from textual.notifications import SeverityLevel
 from textual.screen import Screen
+from textual.timer import Timer
 
 from flowtui.engine.results import Run
 from flowtui.tui.config import Config
@@ -15,6 +17,7 @@ from flowtui.tui.draw.graphics import Graphics
 from flowtui.tui.draw.tabs import Tab
 from flowtui.tui.text import visible
 
+from .ahead import PAUSE_S, Ahead
 from .bindings import hints
 from .facts import Facts
 from .frame import Busy, Frame
@@ -53,6 +56,9 @@ class Shell(SteadyApp):
         self.session = self.new_session(run, path)
         self.sessions = [self.session]
         self._ink = ink_of(self)
+        self._ahead = Ahead()
+        self._idler: Timer | None = None
+        self._was_at = 0
         if config.keys:
             self.set_keymap(dict(config.keys))
 
@@ -92,6 +98,7 @@ class Shell(SteadyApp):
             names = ", ".join(sorted(self.available_themes))
             self.notify(f"There is no theme {self._config.theme!r}. There are: {names}.", severity="warning")
         self._lay_out()
+        self._idler = self.set_interval(PAUSE_S, self._go_on, pause=True)
 
     def on_resize(self, event: Resize) -> None:
         """Shares the cells out anew."""
@@ -132,12 +139,19 @@ class Shell(SteadyApp):
         base.query_one("#body").display = self.look.view == "main"
         for view in base.query(ViewPanel):
             view.display = view.view == self.look.view
+        frame = self._frame_of(self.look)
+        panels = list(base.query(Panel))
+        for panel in panels:
+            panel.show(frame)
+        self._draw_ahead(panels, frame)
+
+    def _frame_of(self, look: Look) -> Frame:
         width = max(1, self.size.width - 2)
         own = {} if self._view is None else {"view": self._view.hints}
         shown = hints(self.keys(), width=width, compute=bool(self.facts.missing), runs=len(self.sessions) > 1, **own)
-        frame = Frame(
+        return Frame(
             self.facts,
-            self.look,
+            look,
             self._ink,
             self._painter,
             self.session.title,
@@ -146,8 +160,23 @@ class Shell(SteadyApp):
             tabs=tuple(self.tab_of(session) for session in self.sessions) if len(self.sessions) > 1 else (),
             tab=self.sessions.index(self.session),
         )
-        for panel in base.query(Panel):
-            panel.show(frame)
+
+    def _draw_ahead(self, panels: list[Panel], frame: Frame) -> None:
+        """Plans the neighbouring layers, that in the direction of the last step first."""
+        look, layers = frame.look, self.facts.layers
+        way = -1 if look.layer < self._was_at else 1
+        self._was_at = look.layer
+        near = (look.at_layer(look.layer + way, layers), look.at_layer(look.layer - way, layers))
+        if self._idler is not None and self.busy is None:
+            self._ahead.plan(panels, [replace(frame, look=one) for one in near if one != look])
+            self._idler.reset()
+            self._idler.resume()
+
+    def _go_on(self) -> None:
+        if self._stale or not self._ahead.go_on():
+            self._ahead.drop()
+            if self._idler is not None:
+                self._idler.pause()
 
     @property
     def doing(self) -> Busy | None:

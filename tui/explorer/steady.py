@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import logging
+from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any
 
 from rich.console import RenderableType
@@ -10,6 +13,7 @@ from textual._compositor import CompositorUpdate
 from textual.app import App
 from textual.driver import Driver
 from textual.drivers.headless_driver import HeadlessDriver
+from textual.filter import ANSIToTruecolor, LineFilter
 from textual.screen import Screen
 
 from flowtui.tui.logs import log_path
@@ -38,6 +42,16 @@ class SteadyApp(App[None]):
         wanted = super().get_driver_class()
         return LineDriver if issubclass(LineDriver, wanted) else wanted
 
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        """Without the one for ANSI colours: there are none here, and it looks at every cell of every frame."""
+        return [one for one in super().get_line_filters() if not isinstance(one, ANSIToTruecolor)]
+
+    def on_ready(self) -> None:
+        """The first screen is there. What was made until now stays, so the collector need never look at it again."""
+        if not self._tested:
+            gc.freeze()
+            gc.enable()
+
     def draw(self) -> None:
         """Draws the state as it is now."""
         raise NotImplementedError
@@ -57,6 +71,9 @@ class SteadyApp(App[None]):
         """The line can take a frame again."""
         self.check_idle()
 
+    def leave_screen(self) -> None:
+        """Takes away what leaving the alternate screen would not, while the terminal can still be written to."""
+
     def screen_changed(self) -> None:
         """What the terminal shows is no longer what was drawn."""
         self._cells.forget()
@@ -68,7 +85,9 @@ class SteadyApp(App[None]):
     def _display(self, screen: Screen[Any], renderable: RenderableType | None) -> None:
         if isinstance(renderable, CompositorUpdate):
             renderable = self._cells.difference(renderable)
-        super()._display(screen, renderable)
+        # One write for a frame: the first of several would wake the writer, which then competes for the processor.
+        with self._driver.together() if isinstance(self._driver, LineDriver) else nullcontext():
+            super()._display(screen, renderable)
 
     async def run_action(self, *arguments: Any, **named: Any) -> bool:
         """Runs what a key stands for; if that fails, it is said in a toast, and the rest goes on."""
