@@ -18,7 +18,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 NOBODY = 65534
+FONT = "-misc-fixed-medium-r-normal--15-140-75-75-c-90-iso10646-1"
 RELAY = Path(__file__).with_name("relay.py")
+OUTER = ("TERM", "COLORTERM", "TMUX", "STY", "NO_COLOR", "DISPLAY", "WAYLAND_DISPLAY")
+"""What a terminal sets itself, or must not know of."""
 NEEDS = {
     "xterm": ("Xvfb", "xterm", "import"),
     "kitty": ("Xvfb", "kitty", "import"),
@@ -141,36 +144,32 @@ class Screen:
         if self._runtime is not None:
             shutil.rmtree(self._runtime, ignore_errors=True)
 
-    def _start(self, command: Sequence[str], **more: str) -> subprocess.Popen[bytes]:
-        log = (self._folder / f"{command[0]}.log").open("wb")
-        child = subprocess.Popen(
-            command, env={**self._env, **more}, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
-        )
-        log.close()
-        self._children.append(child)
-        return child
+    def _start(self, command: Sequence[str], *, keep: tuple[int, ...] = (), **more: str) -> None:
+        with (self._folder / f"{command[0]}.log").open("wb") as log:
+            self._children.append(
+                subprocess.Popen(
+                    command,
+                    env={**self._env, **more},
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,
+                    pass_fds=keep,
+                )
+            )
 
     def _start_on_x(self, inside: Sequence[str], columns: int, lines: int) -> None:
         read, write = os.pipe()
-        log = (self._folder / "xvfb.log").open("wb")
-        self._children.append(
-            subprocess.Popen(
-                ["Xvfb", "-displayfd", str(write), "-screen", "0", "1400x1000x24", "-nolisten", "tcp"],
-                pass_fds=(write,),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )  # fmt: skip
-        )
-        log.close()
+        screen = ["-screen", "0", "1400x1000x24", "-nolisten", "tcp"]
+        self._start(["Xvfb", "-displayfd", str(write), *screen], keep=(write,))
         os.close(write)
         with os.fdopen(read) as numbers:
             self._env["DISPLAY"] = f":{numbers.readline().strip()}"
         if self.terminal == "xterm":
-            options = ["-ti", "vt340", "-xrm", "xterm*decTerminalID: vt340", "-xrm", "xterm*numColorRegisters: 256",
-                       "-xrm", "xterm*cursorBlink: false", "-fn", "9x15", "-b", "0", "-bw", "0", "+sb", "-bg", "black", "-fg", "white",
-                       "-geometry", f"{columns}x{lines}+0+0"]  # fmt: skip
+            resources = ("decTerminalID: vt340", "numColorRegisters: 256", "cursorBlink: false")
+            options = [part for resource in resources for part in ("-xrm", f"xterm*{resource}")]
+            options += ["-ti", "vt340", "-tn", "xterm-256color", "-u8", "-fn", FONT, "-b", "0", "-bw", "0", "+sb",
+                        "-bg", "black", "-fg", "white", "-geometry", f"{columns}x{lines}+0+0"]  # fmt: skip
             self._start(["xterm", *options, "-e", *inside], COLORTERM="truecolor")
             return
         values = {

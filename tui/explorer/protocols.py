@@ -22,8 +22,10 @@ MAX_KEPT = 256
 """Pictures that a terminal is asked to remember, and encoded ones that are kept here."""
 MAX_PHOTO_PX = 640
 """Longer sides of a photo are left to the terminal to stretch: it is sent over the line."""
-OVERLAY_PX = 2304
-"""Pixels of an overlay, at most: 48 by 48, which compress to less than 3 KiB."""
+OVERLAY_PX = (128 * 128, 96 * 96, 72 * 72, 48 * 48)
+"""Pixels of an overlay: as many as fit into `OVERLAY_BYTES`. Some terminals stretch without smoothing."""
+OVERLAY_BYTES = 2000
+"""Of an overlay, compressed; on the line it takes a third more."""
 
 
 class PixelProtocol(Protocol):
@@ -82,6 +84,20 @@ def _canvas(kept: _Kept, placed: Placed, size_px: tuple[int, int]) -> Canvas:
         found = placed.painter.canvas(size_px, placed.background)
         kept.put(key, found, placed.painter)
     return found
+
+
+def _shrunk(whole: Canvas, pixels: int) -> Canvas:
+    """A canvas without photos, of so many pixels at most, on which the images lie where they do on another."""
+    high, wide = whole.rgb.shape[:2]
+    height = max(1, min(high, round((pixels * high / wide) ** 0.5)))
+    width = max(1, min(wide, pixels // height))
+    across, down = width / wide, height / high
+    rects = []
+    for left, top, rect_wide, rect_high in whole.rects:
+        x, y = min(width - 1, round(left * across)), min(height - 1, round(top * down))
+        right, bottom = round((left + rect_wide) * across), round((top + rect_high) * down)
+        rects.append((x, y, max(1, min(width, right) - x), max(1, min(height, bottom) - y)))
+    return Canvas(np.zeros((height, width, 3), dtype=np.uint8), tuple(rects), whole.sizes)
 
 
 class SixelProtocol:
@@ -204,19 +220,13 @@ class KittyProtocol:
     def _heat(self, placed: Placed, cell_px: tuple[int, int]) -> bytes:
         assert placed.heat is not None
         whole = _canvas(self._kept, placed, (placed.size[0] * cell_px[0], placed.size[1] * cell_px[1]))
-        high, wide = whole.rgb.shape[:2]
-        height = max(1, min(high, round((OVERLAY_PX * high / wide) ** 0.5)))
-        width = max(1, min(wide, OVERLAY_PX // height))
-        # The images lie where they do in the photo, whatever the scale.
-        across, down = width / wide, height / high
-        rects = []
-        for left, top, rect_wide, rect_high in whole.rects:
-            x, y = min(width - 1, round(left * across)), min(height - 1, round(top * down))
-            right, bottom = round((left + rect_wide) * across), round((top + rect_high) * down)
-            rects.append((x, y, max(1, min(width, right) - x), max(1, min(height, bottom) - y)))
-        canvas = Canvas(np.zeros((height, width, 3), dtype=np.uint8), tuple(rects), whole.sizes)
-        field = placed.painter.field(canvas, placed.heat)
-        return kitty.overlay_png(field, placed.opacity / 100, placed.palette)
+        made = b""
+        for pixels in OVERLAY_PX:
+            field = placed.painter.field(_shrunk(whole, pixels), placed.heat)
+            made = kitty.overlay_png(field, placed.opacity / 100, placed.palette)
+            if len(made) <= OVERLAY_BYTES:
+                break
+        return made
 
     def _ring(
         self, placed: Placed, cell_px: tuple[int, int], slot: int, shown: dict[tuple[int, int], str]
