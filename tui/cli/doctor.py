@@ -83,16 +83,24 @@ def ask_engine(engine: str) -> dict[str, Any]:
 
 
 def describe_terminal(environ: Mapping[str, str]) -> dict[str, Any]:
-    """The graphics that `auto` takes, and why; nothing is asked of the terminal itself."""
+    """The graphics that the explorer would take here, and why."""
     from flowtui.errors import UsageError
-    from flowtui.tui.draw.graphics import choose_graphics
+    from flowtui.tui.config import load_config
+    from flowtui.tui.draw.graphics import choose
+    from flowtui.tui.draw.probe import Question, from_environment
 
+    cell_px = None
     try:
-        name, why = choose_graphics("auto", environ).name, explain_graphics(environ)
+        config = load_config(environ=environ)
+        asked, source = config.graphics, config.sources["graphics"]
+        with Question(put=from_environment(asked, source, environ) is None) as question:
+            choice = choose(asked, source, environ, question.answers)
+        name, why, cell_px = choice.name, choice.why, choice.cell_px
     except UsageError as error:
         name, why = "none", str(error)
     report: dict[str, Any] = {"graphics": name, "why": why}
-    for variable in ("TERM", "COLORTERM", "TERM_PROGRAM", "TMUX", "NO_COLOR", "FLOWTUI_GRAPHICS"):
+    report["cell"] = f"{cell_px[0]} x {cell_px[1]} pixels" if cell_px else "of unknown size"
+    for variable in ("TERM", "COLORTERM", "TERM_PROGRAM", "TMUX", "STY", "NO_COLOR", "FLOWTUI_GRAPHICS"):
         report[variable] = environ.get(variable, "(not set)")
     try:
         columns, lines = os.get_terminal_size(sys.__stdout__.fileno()) if sys.__stdout__ else (0, 0)
@@ -100,20 +108,6 @@ def describe_terminal(environ: Mapping[str, str]) -> dict[str, Any]:
     except (OSError, ValueError):
         report["size"] = "stdout is not a terminal"
     return report
-
-
-def explain_graphics(environ: Mapping[str, str]) -> str:
-    """Why `auto` takes what it takes."""
-    asked = environ.get("FLOWTUI_GRAPHICS", "")
-    if asked and asked != "auto":
-        return "FLOWTUI_GRAPHICS asks for it"
-    if "NO_COLOR" in environ:
-        return "NO_COLOR asks for no colours"
-    term = environ.get("TERM", "")
-    if term in ("dumb", "linux"):
-        return f"TERM={term} has too few colours for half blocks"
-    inside = " inside tmux too" if "TMUX" in environ else ""
-    return f"half blocks work{inside} in every terminal that has colours"
 
 
 def describe_cache() -> dict[str, Any]:

@@ -151,18 +151,3 @@ def make_graphics(choice: Choice) -> Graphics:
     graphics = GRAPHICS[choice.name]()
     graphics.screen_px = choice.cell_px or graphics.screen_px
     return graphics
-
-
-def choose_graphics(name: str, environ: Mapping[str, str]) -> Graphics:
-    """The renderer of that name, or the best one as far as the environment tells; the terminal is asked nothing.
-
-    Args:
-        name: "auto" or a key of `GRAPHICS`.
-        environ: Environment: FLOWTUI_GRAPHICS overrides "auto"; NO_COLOR and dumb terminals get characters.
-
-    Raises:
-        UsageError: No such renderer.
-    """
-    if name == "auto":
-        name = environ.get("FLOWTUI_GRAPHICS", "auto") or "auto"
-    return make_graphics(choose(name, "the caller", environ))

@@ -49,12 +49,14 @@ class Answers:
         sixel: Its device attributes name sixel.
         cell_px: (width, height) of a cell in pixels, or None.
         complete: It answered to the end; False where the time was over first.
+        asked: There was a terminal to ask.
     """
 
     kitty: bool = False
     sixel: bool = False
     cell_px: tuple[int, int] | None = None
     complete: bool = False
+    asked: bool = False
 
 
 def from_environment(asked: str, source: str, environ: Mapping[str, str]) -> Choice | None:
@@ -101,6 +103,8 @@ def from_answers(answers: Answers) -> Choice:
         return Choice("sixel", "the terminal says that it draws it", answers.cell_px)
     if answers.complete:
         return Choice("halfblock", "the terminal says that it draws neither kitty graphics nor sixel", answers.cell_px)
+    if not answers.asked:
+        return Choice("halfblock", "there is no terminal here to ask for more", answers.cell_px)
     return Choice("halfblock", f"the terminal did not answer within {ANSWER_S} s", answers.cell_px)
 
 
@@ -146,8 +150,10 @@ class Question:
 
     def answers(self) -> Answers:
         """What has been answered by now, or within `ANSWER_S` of the question."""
+        if self._before is None:
+            return Answers()
         heard = b""
-        while self._before is not None and not _ATTRIBUTES.search(heard):
+        while not _ATTRIBUTES.search(heard):
             left = max(0.0, self._end - time.monotonic())
             if not select.select([self._reading], [], [], left)[0]:
                 break
@@ -167,6 +173,7 @@ def parse(heard: bytes) -> Answers:
         sixel=attributes is not None and b"4" in attributes[1].split(b";")[1:],
         cell_px=size if size and min(size) > 0 else None,
         complete=attributes is not None,
+        asked=True,
     )
 
 

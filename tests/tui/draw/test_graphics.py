@@ -2,16 +2,17 @@ from itertools import product
 
 import numpy as np
 import pytest
-from rich.color import Color
 
 from flowtui.errors import UsageError
 from flowtui.tui.draw.character import RAMP, glyphs, readable
-from flowtui.tui.draw.graphics import GRAPHICS, Ascii, HalfBlock, Picture, choose_graphics
+from flowtui.tui.draw.graphics import GRAPHICS, Ascii, Picture, choose, make_graphics
 from flowtui.tui.draw.halfblock import half_blocks
 from flowtui.tui.draw.ink import DARK
 from flowtui.tui.draw.legend import legend
+from flowtui.tui.draw.probe import Answers
 
 BLACK = (0, 0, 0)
+SILENT = Answers(asked=True)
 
 
 @pytest.mark.parametrize("name", GRAPHICS)
@@ -31,11 +32,9 @@ def test_every_renderer_fills_exactly_its_cells(name: str) -> None:
 def test_half_blocks_hold_the_two_pixels_of_each_cell() -> None:
     rgb = np.array([[[252, 0, 0], [0, 252, 0]], [[0, 0, 252], [8, 16, 32]]], dtype=np.uint8)
     (strip,) = half_blocks(rgb)
-    cells = [(s.text, s.style.color, s.style.bgcolor) for s in strip if s.style is not None]
-    assert cells == [
-        ("▀", Color.from_rgb(252, 0, 0), Color.from_rgb(0, 0, 252)),
-        ("▀", Color.from_rgb(0, 252, 0), Color.from_rgb(8, 16, 32)),
-    ]
+    colours = [(s.text, s.style.color, s.style.bgcolor) for s in strip if s.style is not None]
+    cells = [(text, front and front.triplet, back and back.triplet) for text, front, back in colours]
+    assert cells == [("▀", (252, 0, 0), (0, 0, 252)), ("▀", (0, 252, 0), (8, 16, 32))]
     with pytest.raises(ValueError, match="even"):
         half_blocks(rgb[:1])
 
@@ -60,15 +59,31 @@ def test_glyph_colours_stand_off_the_ground(ground: tuple[int, int, int]) -> Non
     assert (np.abs(light - ground[0]) >= 88).all()
 
 
-def test_the_choice_of_renderer() -> None:
-    assert choose_graphics("auto", {"TERM": "xterm-256color"}).name == "halfblock"
-    assert choose_graphics("auto", {"NO_COLOR": ""}).name == "ascii"
-    assert choose_graphics("auto", {"TERM": "dumb"}).name == "ascii"
-    assert choose_graphics("auto", {"FLOWTUI_GRAPHICS": "ascii"}).name == "ascii"
-    assert choose_graphics("halfblock", {"FLOWTUI_GRAPHICS": "ascii"}).name == "halfblock"
-    assert isinstance(choose_graphics("halfblock", {"NO_COLOR": "1"}), HalfBlock)
+def test_the_choice_of_renderer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("flowtui.tui.draw.graphics.measure_cell", lambda: None)
+
+    def chosen(asked: str, environ: dict[str, str], answers: Answers = SILENT) -> str:
+        return make_graphics(choose(asked, "it", environ, lambda: answers)).name
+
+    assert chosen("auto", {"TERM": "xterm-256color"}) == "halfblock"
+    assert chosen("auto", {"NO_COLOR": ""}) == "ascii"
+    assert chosen("auto", {"TERM": "dumb"}) == "ascii"
+    assert chosen("halfblock", {"NO_COLOR": "1"}) == "halfblock"
+    assert chosen("auto", {}, Answers(kitty=True, sixel=True)) == "kitty"
+    assert chosen("auto", {}, Answers(sixel=True, cell_px=(9, 15))) == "sixel"
+    # Of a size that nobody knows a sixel picture would lie beside its place.
+    assert chosen("auto", {}, Answers(sixel=True)) == "halfblock"
+    assert chosen("sixel", {}) == "sixel"
     with pytest.raises(UsageError, match="no graphics mode 'smoke'"):
-        choose_graphics("smoke", {})
+        chosen("smoke", {})
+
+
+def test_a_renderer_knows_the_size_of_a_cell(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("flowtui.tui.draw.graphics.measure_cell", lambda: None)
+    assert make_graphics(choose("auto", "it", {}, lambda: Answers(sixel=True, cell_px=(9, 15)))).screen_px == (9, 15)
+    assert make_graphics(choose("sixel", "it", {})).screen_px == (10, 20)
+    monkeypatch.setattr("flowtui.tui.draw.graphics.measure_cell", lambda: (7, 14))
+    assert make_graphics(choose("kitty", "it", {}, lambda: Answers(cell_px=(9, 15)))).screen_px == (7, 14)
 
 
 @pytest.mark.parametrize("width", range(10, 120, 11))

@@ -9,14 +9,14 @@ from textual.widgets import OptionList
 
 from flowtui.engine.results import Run
 from flowtui.tui.config import Config
-from flowtui.tui.draw.graphics import choose_graphics
+from flowtui.tui.draw.graphics import choose, make_graphics
 from flowtui.tui.explorer.app import ExplorerApp
 from flowtui.tui.explorer.bindings import SECTIONS
 from flowtui.tui.explorer.dialogs import ExportScreen, HelpScreen, help_text
 from flowtui.tui.explorer.look import Look
 from flowtui.tui.explorer.panel import Panel
 from flowtui.tui.explorer.view import ViewPanel
-from flowtui.tui.explorer.views import VIEW_PANELS
+from flowtui.tui.explorer.views import PANELS, panel_of
 from tests.factories import random_run
 
 LONG = random_run(layers=32, heads=2, cliff=18)
@@ -323,7 +323,7 @@ async def test_the_view_comes_back(tmp_path: Path) -> None:
 
 async def test_without_colours_it_runs_and_reads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
-    app = ExplorerApp(SHORT, graphics=choose_graphics("auto", os.environ))
+    app = ExplorerApp(SHORT, graphics=make_graphics(choose("auto", "it", os.environ)))
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.pause()
         await pilot.press("l", "v", "V", "question_mark", "escape")
@@ -345,7 +345,7 @@ async def test_a_theme_change_reaches_the_ink() -> None:
         await pilot.press("l")
 
 
-@pytest.mark.parametrize("view", VIEW_PANELS)
+@pytest.mark.parametrize("view", [panel_of(name) for name in PANELS])
 async def test_help_explains_the_view_it_was_asked_from(view: type[ViewPanel]) -> None:
     app = ExplorerApp(SHORT)
     async with app.run_test() as pilot:
