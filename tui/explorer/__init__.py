@@ -27,6 +27,7 @@ def explore(*paths: Path, graphics: str | None = None, engine: str | None = None
     gc.disable()
     # Read when Textual is imported. Its own limit would let a key wait 16 ms; here the line sets the pace.
     os.environ.setdefault("TEXTUAL_FPS", "240")
+    load_numpy()
 
     from flowtui.tui.config import load_config
     from flowtui.tui.draw.probe import Question, from_environment
@@ -68,3 +69,16 @@ def explore(*paths: Path, graphics: str | None = None, engine: str | None = None
     if app.failure is not None:
         raise app.failure
     return app.return_code or 0
+
+
+def load_numpy() -> None:
+    """Imports numpy with one thread for linear algebra: products here are small, and a pool takes 50 ms to start."""
+    import os
+
+    before = os.environ.get("OPENBLAS_NUM_THREADS")
+    os.environ["OPENBLAS_NUM_THREADS"] = before or "1"
+    import numpy  # noqa: F401
+
+    # Not for the engine, which inherits the environment.
+    if before is None:
+        del os.environ["OPENBLAS_NUM_THREADS"]

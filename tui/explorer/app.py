@@ -32,7 +32,6 @@ from .mapview import MapPanel
 from .scrubberview import ScrubberPanel
 from .statusbar import StatusPanel
 from .tabbar import TabBar
-from .views import VIEW_PANELS
 
 
 class ExplorerApp(Inspecting, Asking, Browsing):
@@ -77,7 +76,6 @@ class ExplorerApp(Inspecting, Asking, Browsing):
             with Vertical(id="side"):
                 yield GroupsPanel(id="groups")
                 yield CurvePanel(id="curve")
-        yield from (view() for view in VIEW_PANELS)
         yield ScrubberPanel(id="scrubber")
         yield StatusPanel(id="status")
 

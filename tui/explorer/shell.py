@@ -30,6 +30,10 @@ from .session import Session
 from .steady import SteadyApp
 from .theme import ink_of
 from .view import ViewPanel
+from .views import PANELS, load_views, panel_of
+
+LOAD_S = 0.3
+"""After the first screen, what it did not need is imported."""
 
 
 class PanelScreen(Screen[object], inherit_bindings=False):
@@ -100,6 +104,10 @@ class Shell(SteadyApp):
         self._lay_out()
         self._idler = self.set_interval(PAUSE_S, self._go_on, pause=True)
 
+    def on_ready(self) -> None:
+        """The first screen is there: the views are imported behind it, so that going to one takes no longer."""
+        self.set_timer(LOAD_S, lambda: self.run_worker(load_views, thread=True, group="views"))
+
     def on_resize(self, event: Resize) -> None:
         """Shares the cells out anew."""
         # The screen's own size is still the old one here.
@@ -137,6 +145,8 @@ class Shell(SteadyApp):
         # The views live on the first screen; a dialog may lie over it.
         base = self.screen_stack[0]
         base.query_one("#body").display = self.look.view == "main"
+        if self.look.view in PANELS and self._view is None:
+            base.mount(panel_of(self.look.view)(), before="#scrubber")
         for view in base.query(ViewPanel):
             view.display = view.view == self.look.view
         frame = self._frame_of(self.look)
