@@ -30,6 +30,8 @@ STORED = {"eager retain_grad": plain.retain_grad, "eager output_attentions": pla
 
 MOST_STORED_BYTES = 1 << 30
 
+LEAST_MIB = 1.0
+
 Point = dict[str, Any]
 """layers, tokens, side, forwards (time in lean forward passes) or None, over_bytes (peak over the forward pass)."""
 
@@ -84,41 +86,41 @@ def draw(points: Sequence[Point], output: Path) -> None:
     """Two rows (time, memory) by two columns (layers, tokens)."""
     import matplotlib as mpl
 
-    mpl.use("svg")
+    mpl.use("agg")
     mpl.rcParams["svg.hashsalt"] = "flowtui"
     import matplotlib.pyplot as plt
 
     depth, length = middle(points, "tokens"), middle(points, "layers")
     figure, axes = plt.subplots(2, 2, figsize=(10, 7), sharex="col", constrained_layout=True)
-    columns = (("layers", "tokens", depth), ("tokens", "layers", length))
-    for column, (along, fixed, value) in enumerate(columns):
+    colours = {"forward": "0.5"} | {side: f"C{i}" for i, side in enumerate(SIDES)} | dict.fromkeys(STORED, "black")
+    marks = dict(zip(STORED, "^s", strict=True))
+    for column, (along, fixed, value) in enumerate((("layers", "tokens", depth), ("tokens", "layers", length))):
         some = [point for point in points if point[fixed] == value]
         for side in dict.fromkeys(point["side"] for point in some):
             line = sorted((point for point in some if point["side"] == side), key=lambda point: point[along])
-            style = "--" if side in STORED else "-"
             x = [point[along] for point in line]
+            look = {"marker": marks.get(side, "o"), "linestyle": "--" if side in STORED else "-"}
+            look |= {"label": side, "color": colours[side]}
             if side not in STORED:
-                axes[0, column].plot(x, [point["forwards"] for point in line], style, marker="o", label=side)
+                axes[0, column].plot(x, [point["forwards"] for point in line], **look)
             if side != "forward":
-                colour = None if side not in STORED else ("black" if "retain" in side else "grey")
-                axes[1, column].plot(
-                    x,
-                    [max(point["over_bytes"], 0) / 2**20 for point in line],
-                    style,
-                    marker="o",
-                    label=side,
-                    color=colour,
-                )
+                # A peak below the forward pass's own is none beyond it.
+                over = [max(point["over_bytes"] / 2**20, LEAST_MIB) for point in line]
+                axes[1, column].plot(x, over, **look)
         axes[1, column].set_xlabel(f"{along} ({value} {fixed})")
-        axes[1, column].set_yscale("symlog", linthresh=10)
+        axes[1, column].set_xscale("log", base=2)
+        axes[1, column].set_xticks(sorted({point[along] for point in some}))
+        axes[1, column].xaxis.set_major_formatter("{x:.0f}")
+        axes[1, column].set_yscale("log")
         axes[0, column].set_ylim(bottom=0)
         for row in (0, 1):
             axes[row, column].grid(alpha=0.3)
     axes[0, 0].set_ylabel("time, in forward passes")
     axes[1, 0].set_ylabel("peak memory over the forward pass, MiB")
     axes[0, 0].legend(fontsize="small")
-    axes[1, 0].legend(fontsize="small")
-    figure.savefig(output, metadata={"Date": None})
+    axes[1, 0].legend(fontsize="small", ncols=2)
+    # Without a date the same numbers give the same file.
+    figure.savefig(output, metadata={"Date": None} if output.suffix == ".svg" else None)
 
 
 def middle(points: Sequence[Point], what: str) -> int:

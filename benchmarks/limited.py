@@ -34,7 +34,7 @@ SIDES = (
     "plain.retain_grad",
 )
 
-SHORT = "out of memory"
+RAN, SHORT = "ran", "out of memory"
 
 
 def outcome(scene: Scene, side: str, extra_bytes: int) -> str:
@@ -58,8 +58,8 @@ def outcome(scene: Scene, side: str, extra_bytes: int) -> str:
         check=False,
     )
     if done.returncode:
-        return f"exit code {done.returncode}: {done.stderr.strip().splitlines()[-1:]}"
-    return done.stdout.strip().splitlines()[-1].removeprefix("ran")
+        return f"exit code {done.returncode}: {done.stderr[-300:]}"
+    return done.stdout.strip().splitlines()[-1].removeprefix(RAN)
 
 
 def child(side: str, described: str, extra_bytes: int) -> str:
@@ -77,7 +77,7 @@ def child(side: str, described: str, extra_bytes: int) -> str:
         if not isinstance(error, OutOfMemoryError) and not is_out_of_memory(error):
             raise
         return f"{SHORT}: {str(error).splitlines()[0][:100]}"
-    return "ran"
+    return RAN
 
 
 def main() -> None:
