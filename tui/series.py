@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from PIL import Image
 
 from flowtui.engine.results import GROUPS, Run
@@ -16,9 +17,10 @@ from .charts import Chart, to_image, to_svg
 from .content.faithfulness import CURVES, curves
 from .content.lens import every_image_token
 from .summary import Summary, summarise
-from .table import cliff_sentence, to_json
+from .table import SALIENCY, cliff_sentence, to_json
 from .text import visible
 
+FLOAT32_MAX = float(np.finfo(np.float32).max)
 MAX_TOKENS = 8
 """Answer tokens that a chart has lines for."""
 
@@ -61,8 +63,15 @@ def csv_bytes(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(header)
-    writer.writerows(rows)
+    writer.writerows([shortest(value) for value in row] for row in rows)
     return out.getvalue().encode()
+
+
+def shortest(value: Any) -> Any:
+    """A number that float32 holds exactly with no more digits than float32 needs; anything else as it is."""
+    if isinstance(value, float) and abs(value) < FLOAT32_MAX and float(np.float32(value)) == value:
+        return str(np.float32(value))
+    return value
 
 
 def png_bytes(image: Image.Image) -> bytes:
@@ -101,7 +110,7 @@ def _truncation_charts(content: Summary) -> dict[str, Chart]:
 def _truncation_csv(content: Summary) -> tuple[Sequence[str], Iterable[Sequence[Any]]]:
     names = ("k", "logprob", "kl", "same_answer", "text")
     curve = {**content["truncation"], "text": [t and visible(t) for t in content["truncation"]["text"]]}
-    return names, zip(*(curve[name] for name in names), strict=True)
+    return ("k", "k_logprob", "k_kl", "k_same", "k_text"), zip(*(curve[name] for name in names), strict=True)
 
 
 def _lens_charts(content: Summary) -> dict[str, Chart]:
@@ -167,7 +176,9 @@ def _faithfulness_csv(content: Summary) -> tuple[Sequence[str], Iterable[Sequenc
 SERIES: dict[str, Series] = {
     "saliency": Series(
         lambda content: content["saliency"],
-        lambda content: _by_layer(content, content["saliency"]["flow"]),
+        lambda content: _by_layer(
+            content, {SALIENCY.get(name, name): values for name, values in content["saliency"]["flow"].items()}
+        ),
         _saliency_charts,
         "saliency-flow",
     ),

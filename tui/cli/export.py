@@ -10,14 +10,17 @@ import typer
 from flowtui.tui.made_from import MADE_FROM
 
 from .options import RunFile
-from .output import write
+from .output import note, write
 
 
 def export(
     path: RunFile,
     folder: Annotated[
-        Path, typer.Option("-o", "--output", metavar="DIR", help="Folder for the files; made if missing.")
-    ],
+        Path | None,
+        typer.Option(
+            "-o", "--output", metavar="DIR", help="Folder for the files; RUN-export beside the run if absent."
+        ),
+    ] = None,
     what: Annotated[
         str, typer.Option("--what", metavar="a,b", help=f"Some of {', '.join(MADE_FROM)}; all that is there.")
     ] = "",
@@ -33,6 +36,9 @@ def export(
     ] = "",
 ) -> None:
     """Write a run's maps, shares and curves as pictures or data, or as figures for print."""
+    if folder is None:
+        folder = path.with_name(f"{path.stem}-export")
+        note(f"No folder was given with -o: the files go to {folder}.")
     if figure:
         _figures(path, figure, format, folder)
         return

@@ -41,7 +41,13 @@ def answer_line(ink: Ink, width: int, tokens: tuple[str, ...], current: int | No
         given: Whether the user gave the answer.
     """
     origin = "given" if given else "greedy"
-    which = "all tokens" if current is None else f"token {current}/{len(tokens) - 1}"
+    which = (
+        "all tokens"
+        if current is None
+        else "the only token"
+        if len(tokens) == 1
+        else f"token {current}/{len(tokens) - 1}"
+    )
     right: list[Part] = [(f"{which} · {origin}", ink.dim)]
     words = ["all", *(visible(t).strip() or "␣" for t in tokens)]
     # One token may not push its neighbours off the line.
