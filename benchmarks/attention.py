@@ -34,9 +34,7 @@ def rows(scene: Scene, rounds: int) -> Iterator[Row]:
     name = "attention shares, all layers"
     shares = took["shares"].seconds
     yield Row(name, shares / took["forward"].seconds, "x forward", "<= 1.2", **hf)
-    yield Row(
-        f"{name}, against a lean forward call", shares / took["lean forward"].seconds, "x forward", "<= 1.2", **hf
-    )
+    yield Row(f"{name}, lean forward", shares / took["lean forward"].seconds, "x forward", "<= 1.2", **hf)
     yield Row(
         "attention rows of every head", took["rows"].seconds / took["forward"].seconds, "x forward", "<= 1.2", **hf
     )
@@ -58,13 +56,14 @@ _SIDES = {"output_attentions": "transformers", "transformer-lens": "transformer-
 def _memory(scene: Scene) -> Iterator[Row]:
     hf = against("transformers")
     lean = peak_bytes(scene, "plain.lean_forward")
-    whole = peak_bytes(scene, "plain.output_attentions") - peak_bytes(scene, "plain.eager_forward")
-    name = "attention: peak memory over the forward pass"
+    eager = peak_bytes(scene, "plain.eager_forward")
+    whole = peak_bytes(scene, "plain.output_attentions") - eager
+    name = "attention: peak over the forward pass"
     for side, label in (("attention", "shares"), ("attention_rows", "rows")):
         own = max(0, peak_bytes(scene, f"ours.{side}") - lean)
         yield Row(f"{name}, {label}", own / 2**20, "MiB")
-        yield Row(f"{name}, {label}, in that of output_attentions", 100 * own / whole, "%", "<= 5", **hf)
+        yield Row(f"{name}, {label}, of output_attentions'", 100 * own / whole, "%", "<= 5", **hf)
     for side in ("transformer_lens", "nnsight"):
         package = side.replace("_", "-")
-        extra = peak_bytes(scene, f"peers.{side}") - lean
-        yield Row(f"{name}, {package}, in that of output_attentions", 100 * extra / whole, "%", **against(package))
+        extra = peak_bytes(scene, f"peers.{side}") - eager
+        yield Row(f"{name}, {package}, of output_attentions'", 100 * extra / whole, "%", **against(package))

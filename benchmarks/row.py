@@ -54,7 +54,7 @@ def against(package: str) -> dict[str, str]:
     return {"peer": package, "peer_version": version(package)}
 
 
-HEADER = f"{'':80} {'value':>10} {'unit':17} {'goal':9} {'holds':5}  peer"
+HEADER = f"{'':72} {'value':>10} {'unit':17} {'goal':9} {'holds':5}  peer"
 
 
 def line(row: Row) -> str:
@@ -62,7 +62,7 @@ def line(row: Row) -> str:
     holds = {True: "yes", False: "NO", None: ""}[row.holds]
     value = f"{row.value:10.2g}" if abs(row.value) < 0.01 else f"{row.value:10.2f}"
     peer = " ".join(part for part in (row.peer, row.peer_version) if part)
-    return f"{row.name:80} {value} {row.unit:17} {row.goal or '':9} {holds:5}  {peer}"
+    return f"{row.name:72} {value} {row.unit:17} {row.goal or '':9} {holds:5}  {peer}"
 
 
 def missed(rows: Sequence[Row]) -> list[Row]:

@@ -34,7 +34,7 @@ def rows(scene: Scene, rounds: int) -> Iterator[Row]:
     whole, hf = took["all"].seconds, against("transformers")
     name = "saliency, all layers"
     yield Row(name, whole / took["forward"].seconds, "x forward", "<= 5", **hf)
-    yield Row(f"{name}, against a lean forward call", whole / took["lean forward"].seconds, "x forward", "<= 5", **hf)
+    yield Row(f"{name}, lean forward", whole / took["lean forward"].seconds, "x forward", "<= 5", **hf)
     yield Row(f"{name}, against eager retain_grad", took["eager"].seconds / whole, "x faster", **hf)
     yield Row(f"{name}, against vl-saliency", took["vl-saliency"].seconds / whole, "x faster", **against("vl-saliency"))
     real = flows(scene, took["eager"].result)
@@ -49,7 +49,7 @@ def rows(scene: Scene, rounds: int) -> Iterator[Row]:
 
 def _memory(scene: Scene) -> Iterator[Row]:
     hf = against("transformers")
-    name = "saliency, all layers: peak memory over the forward pass"
+    name = "saliency: peak over the forward pass"
     lean = peak_bytes(scene, "plain.lean_forward")
     over = {scene.size.layers: peak_bytes(scene, "ours.saliency") - lean}
     eager = peak_bytes(scene, "plain.retain_grad") - lean
@@ -60,13 +60,13 @@ def _memory(scene: Scene) -> Iterator[Row]:
     for layers, size in sorted(over.items()):
         yield Row(f"{name}, {layers} layers", size / 2**20, "MiB")
     low, high = DEPTHS
-    yield Row(f"{name}, {high} layers in those of {low}", over[high] / over[low], "x", "<= 1.1")
+    yield Row(f"{name}, {high} layers in that of {low}", over[high] / over[low], "x", "<= 1.1")
     matrix = 4 * scene.size.heads * scene.inputs.length**2
     growth = (over[high] - over[low]) / (high - low)
-    yield Row(f"{name}: a further layer, in attention matrices of one layer", 100 * growth / matrix, "%")
+    yield Row(f"{name}: a further layer, of its attention matrix", 100 * growth / matrix, "%")
     own = over[scene.size.layers]
-    yield Row(f"{name}, in that of eager retain_grad", 100 * own / eager, "%", **hf)
-    yield Row(f"{name}, in that of vl-saliency", 100 * own / vl, "%", **against("vl-saliency"))
+    yield Row(f"{name}, of eager retain_grad's", 100 * own / eager, "%", **hf)
+    yield Row(f"{name}, of vl-saliency's", 100 * own / vl, "%", **against("vl-saliency"))
 
 
 def flows(scene: Scene, saliency: Tensor) -> Tensor:
