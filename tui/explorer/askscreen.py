@@ -39,12 +39,13 @@ class AskScreen(ModalScreen[Question | None]):
         place: Where the new run will be written, in words.
     """
 
+    # None has priority: it would overtake letters that were typed before it.
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "dismiss(None)", "close", id="ask.close"),
-        Binding("tab", "complete", "complete, or next field", id="ask.complete", priority=True),
+        Binding("tab", "complete", "complete, or next field", id="ask.complete"),
         Binding("shift+tab", "app.focus_previous", "previous field", id="ask.previous"),
-        Binding("down", "choose(1)", "next suggestion", id="ask.down", priority=True),
-        Binding("up", "choose(-1)", "previous suggestion", id="ask.up", priority=True),
+        Binding("down", "choose(1)", "next suggestion", id="ask.down"),
+        Binding("up", "choose(-1)", "previous suggestion", id="ask.up"),
     ]
 
     def __init__(self, run: Run, questions: Sequence[str], models: Sequence[str], *, local: bool, place: str) -> None:
