@@ -1,8 +1,9 @@
 """Stands between a real terminal and a program, as ssh does, so that a test can type and read along.
 
 Started by the terminal as `python relay.py FOLDER COMMAND...`. FOLDER/keys is a pipe: what is written there is typed.
-FOLDER/size.json says how large the terminal is; FOLDER/sent.bin grows by what the program writes; FOLDER/code is its
-exit code once it has ended, after which the relay stays, so that the screen can be looked at.
+FOLDER/size.json says how large the terminal is; FOLDER/sent.bin grows by what the program writes; FOLDER/pid is its
+process and FOLDER/code its exit code once it has ended, after which the relay stays, so that the screen can be looked
+at. What begins with a NUL on the pipe is written to the terminal instead.
 """
 
 from __future__ import annotations
@@ -39,8 +40,9 @@ def main(folder: Path, command: list[str]) -> None:
     time.sleep(0.5)
     pid, program = pty.fork()
     if pid == 0:
-        time.sleep(0.1)
+        time.sleep(0.1)  # until the size is there
         os.execvp(command[0], command)
+    (folder / "pid").write_text(str(pid))
     copy_size(program, folder)
     signal.signal(signal.SIGWINCH, lambda *_: copy_size(program, folder))
     typed = os.open(folder / "keys", os.O_RDWR)
@@ -57,7 +59,8 @@ def main(folder: Path, command: list[str]) -> None:
                     data = data[os.write(1, data) :]
             for source in (0, typed):
                 if source in ready:
-                    os.write(program, os.read(source, 1 << 12))
+                    keys = os.read(source, 1 << 12)
+                    os.write(1 if keys.startswith(b"\0") else program, keys.lstrip(b"\0"))
     code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     termios.tcsetattr(0, termios.TCSADRAIN, before)
     (folder / "code").write_text(str(code))

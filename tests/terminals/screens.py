@@ -108,6 +108,15 @@ class Screen:
         """Types."""
         os.write(self._keys, keys.encode())
 
+    def tell(self, sequence: str) -> None:
+        """Writes to the terminal, past the program."""
+        os.write(self._keys, b"\0" + sequence.encode())
+
+    @property
+    def pid(self) -> int:
+        """The program's process."""
+        return int((self._folder / "pid").read_text())
+
     def look(self) -> NDArray[np.uint8]:
         """The screen now: [height width 3] uint8, the first cell at the top left."""
         path = self._folder / "look.png"
@@ -166,7 +175,7 @@ class Screen:
         with os.fdopen(read) as numbers:
             self._env["DISPLAY"] = f":{numbers.readline().strip()}"
         if self.terminal == "xterm":
-            resources = ("decTerminalID: vt340", "numColorRegisters: 256", "cursorBlink: false")
+            resources = ("decTerminalID: vt340", "numColorRegisters: 256", "cursorBlink: false", "allowWindowOps: true")
             options = [part for resource in resources for part in ("-xrm", f"xterm*{resource}")]
             options += ["-ti", "vt340", "-tn", "xterm-256color", "-u8", "-fn", FONT, "-b", "0", "-bw", "0", "+sb",
                         "-bg", "black", "-fg", "white", "-geometry", f"{columns}x{lines}+0+0"]  # fmt: skip

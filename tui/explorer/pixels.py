@@ -107,6 +107,7 @@ class Pixels:
 
     def resume(self) -> None:
         """Begins again after `leave`."""
+        self._app.draw_panels()
         self.stopped = False
         self.settle_soon()
 

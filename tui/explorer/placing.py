@@ -43,14 +43,12 @@ class Placing(Moving):
 
     def on_mount(self) -> None:
         """Begins."""
-        protocol = protocol_for(self._graphics)
-        if protocol is None:
-            return
-        self._pixels = Pixels(self, protocol)
-        self.set_interval(CHECK_S, self._pixels.check)
-        self.app_suspend_signal.subscribe(self, lambda _: self.leave_screen())
         self.app_resume_signal.subscribe(self, lambda _: self._come_back())
-        self._pixels.settle_soon()
+        protocol = protocol_for(self._graphics)
+        if protocol is not None:
+            self._pixels = Pixels(self, protocol)
+            self.set_interval(CHECK_S, self._pixels.check)
+            self._pixels.settle_soon()
 
     def on_resize(self, event: Resize) -> None:
         """Cells may have another size now, and everything is elsewhere."""
@@ -58,10 +56,6 @@ class Placing(Moving):
             self._pixels.hide()
             self._graphics.screen_px = measured(self._graphics)
             self._pixels.settle_soon()
-
-    def on_unmount(self) -> None:
-        """Leaves nothing behind."""
-        self.leave_screen()
 
     def leave_screen(self) -> None:
         """The terminal is somebody else's from here on."""
@@ -117,5 +111,7 @@ class Placing(Moving):
             self._pixels.settle_soon()
 
     def _come_back(self) -> None:
+        # Textual leaves the screen empty: nothing has changed since it was drawn.
+        self.refresh(layout=True)
         if self._pixels is not None:
             self._pixels.resume()
