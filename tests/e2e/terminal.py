@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -55,6 +56,12 @@ class Terminal:
     def interrupt(self) -> None:
         """Types Ctrl-C."""
         self._child.sendintr()
+
+    def hang_up(self) -> None:
+        """Closes the terminal under the program, as a connection that breaks does."""
+        nothing = os.open(os.devnull, os.O_RDWR)
+        os.dup2(nothing, self._child.child_fd)
+        os.close(nothing)
 
     def wait_for_end(self, timeout_s: float = 200) -> int:
         """Reads until the program has ended; returns its exit code, or minus the signal that ended it."""
