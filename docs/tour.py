@@ -16,7 +16,7 @@ import resvg_py
 
 from flowtui.cache.runfile import read_plain
 from flowtui.engine.results import Run
-from flowtui.tui.draw.graphics import choose_graphics
+from flowtui.tui.draw.graphics import Ascii, Graphics, HalfBlock
 from flowtui.tui.explorer.app import ExplorerApp
 
 HERE = Path(__file__).parent
@@ -43,7 +43,7 @@ class Stop:
     keys: tuple[str, ...] = ()
     size: tuple[int, int] = (120, 40)
     theme: str = "textual-dark"
-    graphics: str = "halfblock"
+    graphics: type[Graphics] = HalfBlock
 
 
 STOPS: tuple[Stop, ...] = (
@@ -61,7 +61,7 @@ STOPS: tuple[Stop, ...] = (
         "compare", "`9`: the pinned layer beside the current one, and their difference.", ("c", "h", "x", "h", "h", "9")
     ),
     Stop("light", "A light theme.", ("c", "h"), theme="textual-light"),
-    Stop("characters", "Without colour: denser glyphs are hotter.", ("c", "h", "m"), (80, 24), graphics="ascii"),
+    Stop("characters", "Without colour: denser glyphs are hotter.", ("c", "h", "m"), (80, 24), graphics=Ascii),
     Stop("help", "`?`: every key, and how to read the view.", ("question_mark",)),
     Stop("palette", "`ctrl+p`: every action by name.", ("ctrl+p",)),
 )
@@ -69,7 +69,7 @@ STOPS: tuple[Stop, ...] = (
 
 async def take(stop: Stop) -> bytes:
     """One picture, PNG."""
-    app = ExplorerApp(Run.from_plain(read_plain(RUN)), path=RUN, graphics=choose_graphics(stop.graphics, {}))
+    app = ExplorerApp(Run.from_plain(read_plain(RUN)), path=RUN, graphics=stop.graphics())
     async with app.run_test(size=stop.size) as pilot:
         app.theme = stop.theme
         await pilot.press(*stop.keys)

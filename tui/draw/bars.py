@@ -13,6 +13,8 @@ from .spark import MISSING, bar, spark
 
 NAME_CELLS = 8
 VALUE_CELLS = 8
+SMALLEST = 0.0005
+"""Shares below this are written as 0.0 %."""
 
 
 def percent(share: float) -> str:
@@ -34,13 +36,16 @@ def group_bars(
         layer: The layer whose shares the bars show.
 
     Returns:
-        `rows_each` strips per group. Each curve runs from 0 to its group's own largest share, which stands beside it.
+        `rows_each` strips per group. Each curve runs from 0 to its group's own largest share, said as "max".
     """
     made: list[Strip] = []
     for g, name in enumerate(names):
         over, tone = np.asarray(shares[:, g], dtype=np.float64), ink.groups[g]
         top = float(np.nanmax(over)) if np.isfinite(over).any() else 0.0
-        limit = f" ≤{100 * top:.0f} %"
+        limit = f" max {100 * top:3.0f} %"
+        # What is written as 0 % is drawn as nothing, and no curve is blown up to show it.
+        over = np.where(over < SMALLEST, 0, over)
+        top = max(top, 100 * SMALLEST)
         label: Part = (f"{name[:NAME_CELLS]:<{NAME_CELLS}}", ink.text)
         value: Part = (percent(float(over[layer])), ink.strong)
         room = width - NAME_CELLS - VALUE_CELLS

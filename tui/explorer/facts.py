@@ -21,8 +21,8 @@ from .shares import group_shares
 
 NORM_NAMES: dict[Norm, tuple[str, str]] = {
     "all": ("all groups = 100 %", "all = 100 %"),
-    "paper": ("without answer = 100 %", "no answer"),
-    "no-sink": ("without token 0 = 100 %", "no token 0"),
+    "paper": ("without the answer = 100 %", "answer left out"),
+    "no-sink": ("without token 0, the sink = 100 %", "token 0 left out"),
     "value": ("weight × value norm = 100 %", "× value norm"),
 }
 """What is 100 %, in full and in short."""

@@ -49,7 +49,7 @@ def answer_line(ink: Ink, width: int, tokens: tuple[str, ...], current: int | No
         else f"token {current}/{len(tokens) - 1}"
     )
     right: list[Part] = [(f"{which} · {origin}", ink.dim)]
-    words = ["all", *(visible(t).strip() or "␣" for t in tokens)]
+    words = ["(all)", *(visible(t).strip() or "␣" for t in tokens)]
     # One token may not push its neighbours off the line.
     words = [clip(word, max(3, (width - 3) // 3)) for word in words]
     at = 0 if current is None else current + 1
