@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from flowtui.engine.results import Run
 
 from .facts import Facts, Gap, Heat
+from .frame import Frame, Other
 from .look import KINDS, Kind, Look
 from .painter import Painter
 
@@ -24,6 +25,7 @@ class Side:
         kind: Which map.
         layer: 0-based.
         heat: The map, or why there is none.
+        run: Number of the run's tab where two runs are compared, else None.
     """
 
     facts: Facts
@@ -31,6 +33,7 @@ class Side:
     kind: Kind
     layer: int
     heat: Heat | Gap
+    run: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +81,31 @@ def sides(facts: Facts, painter: Painter, look: Look) -> tuple[Side, Side]:
         Side(facts, painter, kind, layer, facts.heat_of(replace(look, kind=kind), layer)) for kind, layer in places
     )
     return left, right
+
+
+def run_sides(frame: Frame, other: Other) -> tuple[Side, Side]:
+    """The same map of two runs: another one at the same relative depth, and the run on screen."""
+    facts, look = frame.facts, frame.look
+    layer = same_depth(look.layer, facts.layers, other.facts.layers)
+    left = Side(other.facts, other.painter, look.kind, layer, _heat_there(other.facts, look, layer), other.number)
+    return left, Side(facts, frame.painter, look.kind, look.layer, facts.heat_of(look), frame.tab + 1)
+
+
+def same_depth(layer: int, layers: int, others: int) -> int:
+    """The layer of a model with `others` layers that lies as deep as `layer` of `layers`; first and last coincide."""
+    return layer if layers == others else round(layer / max(1, layers - 1) * (others - 1))
+
+
+def _heat_there(facts: Facts, look: Look, layer: int) -> Heat | Gap:
+    """The map of another run, which may have no such token or head."""
+    if look.token is not None and look.token >= facts.tokens:
+        return Gap(
+            f"The answer of this run has only {facts.tokens} token{'s' * (facts.tokens != 1)}. [ and ] choose another."
+        )
+    heads = facts.run.model.heads
+    if look.kind == "attention" and look.head is not None and look.head >= heads:
+        return Gap(f"This run's model has only {heads} head{'s' * (heads != 1)}. u goes back to their mean.")
+    return facts.heat_of(look, layer)
 
 
 def likeness(left: Side, right: Side) -> Likeness | None:

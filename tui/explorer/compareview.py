@@ -11,10 +11,11 @@ from flowtui.tui.draw.cells import Part, beside, clip, heading, line, wrap, wrap
 from flowtui.tui.draw.difference import signed_legend
 from flowtui.tui.draw.fields import fit_cells
 from flowtui.tui.draw.legend import legend
+from flowtui.tui.text import visible
 
-from .comparefacts import Likeness, Side, against, likeness, next_against, sides
+from .comparefacts import Likeness, Side, against, likeness, next_against, run_sides, sides
 from .facts import KIND_NAMES, Facts, Gap
-from .frame import Frame
+from .frame import Frame, Other
 from .look import Look
 from .mapview import note_lines
 from .view import ViewPanel
@@ -34,7 +35,8 @@ class ComparePanel(ViewPanel):
     title = "Compare"
     reading = (
         "x pins a layer: it stands on the left, the current one on the right; j and k move the pinned one, B binds "
-        "the two together so that h and l move both. t compares another map of the same layer instead. The third "
+        "the two together so that h and l move both. t compares another map of the same layer instead, and where "
+        "several runs are open, another run at the same relative depth, which j and k choose. The third "
         "picture is right minus left, each map divided by its own maximum first: blue (- = ≡) where the left one has "
         "more, orange (+ * #) where the right one has. Rank correlation says whether the two order the image alike "
         "(1: yes, 0: not at all, −1: the other way round); overlap is the part of the two maps that coincides."
@@ -46,14 +48,27 @@ class ComparePanel(ViewPanel):
         self._kept: OrderedDict[tuple[int, int], tuple[object, Likeness | None]] = OrderedDict()
 
     def move(self, look: Look, facts: Facts, rows: int) -> Look:
-        """The pinned layer on or back, where it is shown."""
+        """The pinned layer on or back, or the next other run, where it is shown."""
+        others = self._others
+        if look.beside is not None and others:
+            return replace(look, beside=(look.beside + rows) % len(others))
         if look.pinned is None or against(look) is not None:
             return look
         return replace(look, pinned=max(0, min(look.pinned + rows, facts.layers - 1)))
 
     def turn(self, look: Look, facts: Facts) -> Look:
-        """The next thing to compare with."""
-        return replace(look, against=next_against(look))
+        """The next thing to compare with: the other maps, the pinned layer, the other open runs."""
+        shown = look.beside is not None and bool(self._others)
+        after = next_against(look)
+        first = against(replace(look, against=None)) if look.pinned is None else None
+        if shown:
+            return replace(look, beside=None, against=first)
+        # Once through all that one run has to offer, another run is next.
+        return replace(look, against=after, beside=0 if self._others and after == first else None)
+
+    @property
+    def _others(self) -> tuple[Other, ...]:
+        return () if self._frame is None else self._frame.others
 
     def zoom(self, look: Look, facts: Facts) -> Look:
         """The current layer in the main view."""
@@ -62,14 +77,16 @@ class ComparePanel(ViewPanel):
     def draw(self, frame: Frame, width: int, height: int) -> list[Strip]:
         """Heading, three columns, numbers."""
         facts, look, ink = frame.facts, frame.look, frame.ink
-        left, right = sides(facts, frame.painter, look)
+        other = other_of(frame)
+        left, right = sides(facts, frame.painter, look) if other is None else run_sides(frame, other)
         alike = self._likeness(left, right)
         made = [heading(ink, width, self.title, *_what(look, left, right))]
         below = self._below(frame, left, right, alike, width, height)
         count = 3 if width >= 36 else 2 if width >= 20 else 1
         cells = max(1, (width - GAP_CELLS * (count - 1)) // count)
         rows = fit_cells(frame.painter.ratio, cells, max(1, height - 3 - len(below)))[1]
-        columns = [self._map(frame, side, cells, rows, pinned=_pinned(look, i)) for i, side in enumerate((left, right))]
+        pins = [other is None and _pinned(look, i) for i in range(2)]
+        columns = [self._map(frame, side, cells, rows, pinned=p) for side, p in zip((left, right), pins, strict=True)]
         columns.append(self._difference(frame, left, right, alike, cells, rows))
         gap = line(ink, GAP_CELLS, ("", ink.text))
         for strips in zip(*columns[:count], strict=True):
@@ -87,6 +104,8 @@ class ComparePanel(ViewPanel):
         there = None if isinstance(heat, Gap) else heat
         size = fit_cells(side.painter.ratio, width, rows)
         name = KIND_NAMES[side.kind] if against(look) is not None else f"layer {side.layer}"
+        if side.run is not None:
+            name = f"run {side.run}, layer {side.layer}/{side.facts.layers - 1}"
         title: Part = (name, ink.strong)
         right: list[Part] = [("pinned", ink.accent)] if pinned else []
         image = side.painter.draw(there, look.opacity, size, ink.background, look.palette)
@@ -109,7 +128,9 @@ class ComparePanel(ViewPanel):
         size = fit_cells(painter.ratio, width, rows)
         if alike is None or isinstance(left.heat, Gap) or isinstance(right.heat, Gap):
             image = painter.draw(None, look.opacity, size, ink.background)
-            return _column(frame, title, image, line(ink, width, ("needs both maps", ink.dim)), width, rows)
+            there = not isinstance(left.heat, Gap) and not isinstance(right.heat, Gap)
+            why = "the grids differ" if there else "needs both maps"
+            return _column(frame, title, image, line(ink, width, (why, ink.dim)), width, rows)
         image = painter.difference(left.heat, right.heat, look.opacity, size, ink.background, right.painter)
         plain = painter.graphics.name == "ascii"
         foot = signed_legend(ink, width, f"{alike.high:.2f}", names=_names(left, right), plain=plain)
@@ -123,9 +144,12 @@ class ComparePanel(ViewPanel):
         made = [line(ink, width, (text, ink.strong)) for text in wrap_first(numbers(alike), width, 1)] if alike else []
         for side in (left, right)[: 1 if right.heat is left.heat else 2]:
             if side.heat.note:
-                note = f"{KIND_NAMES[side.kind]} layer {side.layer}: {side.heat.note}"
+                run = "" if side.run is None else f"run {side.run}, "
+                note = f"{run}{KIND_NAMES[side.kind]} layer {side.layer}: {side.heat.note}"
                 made += note_lines(ink, width, note, ink.warn, 2)
-        if frame.look.pinned is None and height >= 15:
+        if left.run is not None:
+            made += [line(ink, width, (text, ink.dim)) for text in runs_in_words(left, right, width, height)]
+        elif frame.look.pinned is None and height >= 15:
             made += note_lines(ink, width, "x pins this layer, to compare other layers with it.", ink.dim, 1)
         return made[: max(1, height - 6)]
 
@@ -153,6 +177,8 @@ def numbers(alike: Likeness) -> tuple[str, ...]:
 
 def _what(look: Look, left: Side, right: Side) -> tuple[str, tuple[str, ...]]:
     """What is compared, and how the layers move."""
+    if left.run is not None:
+        return _which_runs(left, right)
     attention = "attention" in (left.kind, right.kind)
     rows = right.facts.rows_of(replace(look, kind="attention") if attention else look)
     last = right.facts.layers - 1
@@ -162,7 +188,40 @@ def _what(look: Look, left: Side, right: Side) -> tuple[str, tuple[str, ...]]:
     return f"{KIND_NAMES[left.kind]}, layers {left.layer} and {right.layer} of {last}", (f"{rows[0]} · {bound}", *rows)
 
 
+def other_of(frame: Frame) -> Other | None:
+    """The other run that is compared with; None where layers or maps of one run are."""
+    beside = frame.look.beside
+    return None if beside is None or not frame.others else frame.others[beside % len(frame.others)]
+
+
+def runs_in_words(left: Side, right: Side, width: int, height: int) -> list[str]:
+    """What the two runs are, and what their difference does not say: a few lines, none on a small screen."""
+    made = []
+    if height >= 15:
+        for side in (left, right):
+            run = side.facts.run
+            what = f"{visible(run.model.name)}: {visible(run.spec.question)} → {visible(run.answer.text)}"
+            made.append(clip(f"run {side.run}  {what}", width))
+        if left.facts.run.spec.images != right.facts.run.spec.images:
+            made.append(clip("The images differ: the maps are compared by place, not by what is there.", width))
+    return made
+
+
+def _which_runs(left: Side, right: Side) -> tuple[str, tuple[str, ...]]:
+    """Which runs are compared, and how their layers go together."""
+    what = f"{KIND_NAMES[left.kind]}, runs {left.run} and {right.run}"
+    if left.facts.layers == right.facts.layers:
+        return what, ("same layer of both · h l move both, j k another run", "h l move both", "")
+    return what, (
+        "layers at the same relative depth · h l move both, j k another run",
+        "same relative depth · h l move both",
+        "same relative depth",
+    )
+
+
 def _names(left: Side, right: Side) -> tuple[str, str]:
+    if left.run is not None:
+        return f"run {left.run}", f"run {right.run}"
     if left.kind != right.kind:
         return KIND_NAMES[left.kind], KIND_NAMES[right.kind]
     return f"layer {left.layer}", f"layer {right.layer}"

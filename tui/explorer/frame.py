@@ -28,6 +28,23 @@ class Busy:
 
 
 @dataclass(frozen=True, slots=True)
+class Other:
+    """Another open run.
+
+    Attributes:
+        number: Of its tab, from 1.
+        title: Name of its file, safe to show, or "".
+        facts: Its numbers.
+        painter: Draws its maps.
+    """
+
+    number: int
+    title: str
+    facts: Facts
+    painter: Painter
+
+
+@dataclass(frozen=True, slots=True)
 class Frame:
     """One state, ready to be drawn.
 
@@ -41,6 +58,7 @@ class Frame:
         busy: What is being computed, or None.
         tabs: The open runs; empty where there is only this one.
         tab: Which of them this is.
+        others: The other open runs.
     """
 
     facts: Facts
@@ -52,3 +70,4 @@ class Frame:
     busy: Busy | None = None
     tabs: tuple[Tab, ...] = ()
     tab: int = 0
+    others: tuple[Other, ...] = ()

@@ -59,6 +59,8 @@ class Look:
         logprob: Whether the truncation view shows the log-probability large in place of the KL.
         untouched: Whether the truncation view is at K = L, one past the last layer.
         tied: Whether the pinned layer moves along in the compare view.
+        beside: In the compare view, the other open run to compare with, an index among them; None for none. Not kept:
+            which runs are open is another matter the next time.
     """
 
     layer: int = 0
@@ -81,6 +83,7 @@ class Look:
     logprob: bool = False
     untouched: bool = False
     tied: bool = False
+    beside: int | None = None
 
     def at_layer(self, layer: int, layers: int) -> Look:
         """At a layer, or the nearest there is; the pinned layer keeps its distance where it is tied."""
@@ -94,7 +97,8 @@ class Look:
     @property
     def moves_both(self) -> bool:
         """Whether the pinned layer is on screen and moves along."""
-        return self.view == "compare" and self.tied and self.pinned is not None and self.against is None
+        one = self.against is None and self.beside is None
+        return self.view == "compare" and self.tied and self.pinned is not None and one
 
     def at_token(self, step: int, tokens: int) -> Look:
         """`step` tokens on, in the circle of "all tokens" and then each."""

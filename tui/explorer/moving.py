@@ -130,7 +130,7 @@ class Moving(Shell):
             self.look_at(replace(self.look, pinned=None))
             self.notify(f"Layer {self.look.layer} is no longer pinned.")
         else:
-            self.look_at(replace(self.look, pinned=self.look.layer, against=None))
+            self.look_at(replace(self.look, pinned=self.look.layer, against=None, beside=None))
             self.notify(f"Layer {self.look.layer} is pinned: the compare view shows it beside the current one.")
 
     def action_tie(self) -> None:

@@ -20,7 +20,7 @@ from flowtui.tui.text import visible
 from .ahead import PAUSE_S, Ahead
 from .bindings import hints
 from .facts import Facts
-from .frame import Busy, Frame
+from .frame import Busy, Frame, Other
 from .layout import plan
 from .look import Look
 from .memory import recall, remember
@@ -169,6 +169,11 @@ class Shell(SteadyApp):
             self.doing,
             tabs=tuple(self.tab_of(session) for session in self.sessions) if len(self.sessions) > 1 else (),
             tab=self.sessions.index(self.session),
+            others=tuple(
+                Other(number, session.title, session.facts, session.painter)
+                for number, session in enumerate(self.sessions, 1)
+                if session is not self.session
+            ),
         )
 
     def _draw_ahead(self, panels: list[Panel], frame: Frame) -> None:
