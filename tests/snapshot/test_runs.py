@@ -121,3 +121,12 @@ def test_list_of_runs(
         await pilot.pause()
 
     assert snap_compare(app, terminal_size=size, run_before=browse)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_two_runs_compared(snap_compare, size: tuple[int, int]) -> None:
+    app = several()
+    deep = random_run(layers=32, heads=2, seed=2, cliff=18)
+    app.sessions[0] = Session(deep, Path("deep.pkl"), Look(), app._graphics)
+    app.session.look = replace(app.session.look, view="compare", beside=0)
+    assert snap_compare(app, terminal_size=size)

@@ -67,12 +67,24 @@ class SteadyApp(App[None]):
             self._stale = False
             self.draw()
 
+    def export_screenshot(self, *, title: str | None = None, simplify: bool = False) -> str:
+        """The screen as SVG, with whatever was still to be drawn."""
+        if self._stale:
+            self._stale = False
+            self.draw()
+        return super().export_screenshot(title=title, simplify=simplify)
+
     def on_line_room(self) -> None:
         """The line can take a frame again."""
         self.check_idle()
 
     def leave_screen(self) -> None:
         """Takes away what leaving the alternate screen would not, while the terminal can still be written to."""
+
+    def redraw(self) -> None:
+        """Draws the whole screen again."""
+        self.screen_changed()
+        self.refresh(layout=True)
 
     def screen_changed(self) -> None:
         """What the terminal shows is no longer what was drawn."""
