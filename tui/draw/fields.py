@@ -136,7 +136,7 @@ def faded(rgb: NDArray[np.uint8], opacity: float) -> NDArray[np.float32]:
     """The photo as it lies under heat of that opacity: greyer and darker, [height width 3] in 0..255."""
     base = rgb.astype(np.float32)
     grey = base @ np.array([0.299, 0.587, 0.114], dtype=np.float32)
-    return (base + (grey[..., None] - base) * (0.6 * opacity)) * (1 - 0.45 * opacity)
+    return np.asarray((base + (grey[..., None] - base) * (0.6 * opacity)) * (1 - 0.45 * opacity), dtype=np.float32)
 
 
 def cover(heat: NDArray[np.floating], opacity: float) -> NDArray[np.floating]:

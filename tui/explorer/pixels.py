@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from textual.geometry import Region
 from textual.timer import Timer
@@ -19,6 +19,7 @@ from .placed import Placed
 from .protocols import KittyProtocol, PixelProtocol, SixelProtocol
 
 if TYPE_CHECKING:
+    from .painter import Painter
     from .placing import Placing
 
 SETTLE_S = 0.12
@@ -50,7 +51,7 @@ class Pixels:
         self._app = app
         self._protocol = protocol
         self._shown: list[Placed] = []
-        self._painters: set[object] = set()
+        self._painters: set[Painter] = set()
         self._timer: Timer | None = None
         self._generation = 0
         self.stopped = False
@@ -127,7 +128,8 @@ class Pixels:
         wanted = self._wanted()
         if wanted and not self._blocked(wanted):
             self._generation += 1
-            prepare = partial(self._prepare, wanted, self._generation)
+            # Not the coroutine itself: a worker that is cancelled before it starts would leave it unawaited.
+            prepare: Any = partial(self._prepare, wanted, self._generation)
             self._app.run_worker(prepare, group="pixels", exclusive=True)
 
     async def _prepare(self, wanted: list[Placed], generation: int) -> None:
