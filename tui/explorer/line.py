@@ -11,9 +11,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
+from textual.drivers import linux_driver
 from textual.drivers.linux_driver import LinuxDriver
 from textual.events import CursorPosition
 from textual.message import Message
+
+from .lateanswers import KeysAlone
 
 if TYPE_CHECKING:
     from textual.app import App
@@ -173,19 +176,25 @@ class LineDriver(LinuxDriver):
         self._together: list[str] | None = None
 
     @property
+    def _steady(self) -> Any:
+        """The application, which is a `SteadyApp`: its module imports this one."""
+        return self._app
+
+    @property
     def has_room(self) -> bool:
         """Whether another frame may be drawn; `on_line_room` of the application is called when that is so again."""
         return self.line is None or self.line.has_room
 
     def start_application_mode(self) -> None:
         """Takes the terminal over."""
+        assert self._file is not None  # it was opened with the driver
         self.line = Line(self._file.fileno(), self._has_room_again)
         self.line.start()
         if not self._signals:
             for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
                 self._loop.add_signal_handler(number, self._end, number)
             self._signals = True
-        super().start_application_mode()
+        super().start_application_mode()  # type: ignore[no-untyped-call]
 
     def write(self, data: str) -> None:
         """Queues text for the terminal. Returns at once."""
@@ -196,13 +205,14 @@ class LineDriver(LinuxDriver):
             return  # suspended: all is drawn anew afterwards
         if "\x1b[?1049h" in data or "\x1bP" in data:
             # A new screen, or pixels over cells: what was drawn before is no longer what is seen.
-            self._app.screen_changed()
+            self._steady.screen_changed()
         self.line.write(data)
 
     @contextmanager
     def together(self) -> Iterator[None]:
         """Whatever is written inside goes out in one piece."""
-        self._together = parts = []
+        parts: list[str] = []
+        self._together = parts
         try:
             yield
         finally:
@@ -213,8 +223,25 @@ class LineDriver(LinuxDriver):
     def stop_application_mode(self) -> None:
         """Gives the terminal back, as it was."""
         if self.line is not None:
-            self._app.leave_screen()
+            self._steady.leave_screen()
         super().stop_application_mode()
+
+    def _sigcont_application(self, *_: object) -> None:
+        """Comes back after a stop, and draws everything again."""
+        if not self._auto_restart:
+            return
+        if self.line is not None:
+            # Stopped without notice (SIGSTOP): whoever had the terminal meanwhile may have changed it.
+            self.suspend_application_mode()
+            self._must_signal_resume = True
+        self.resume_application_mode()
+        self._loop.call_soon_threadsafe(self._steady.redraw)
+
+    def run_input_thread(self) -> None:
+        """Reads keys."""
+        # Textual has no other way to give it a parser.
+        setattr(linux_driver, "XTermParser", KeysAlone)  # noqa: B010 - the name is not exported
+        super().run_input_thread()
 
     def process_message(self, message: Message) -> None:
         """Keeps the answers to the line's own questions to itself."""
@@ -238,7 +265,7 @@ class LineDriver(LinuxDriver):
     def _has_room_again(self) -> None:
         # A loop that is closed has nothing left to draw.
         with suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._app.on_line_room)
+            self._loop.call_soon_threadsafe(self._steady.on_line_room)
 
     def _end(self, number: signal.Signals) -> None:
         # As a shell has it: 128 and the signal's number.
