@@ -57,6 +57,12 @@ class Terminal:
         """Types Ctrl-C."""
         self._child.sendintr()
 
+    def read_rest(self) -> bytes:
+        """Takes in what the program has written by now; returns all that it has written."""
+        while self._read(0.2):
+            pass
+        return self.raw
+
     def hang_up(self) -> None:
         """Closes the terminal under the program, as a connection that breaks does."""
         nothing = os.open(os.devnull, os.O_RDWR)

@@ -89,6 +89,29 @@ def test_the_terminal_is_gone(terminal: Open, made_up: Path) -> None:
     assert not alive
 
 
+@pytest.mark.parametrize("by_key", [True, False])
+def test_suspend_and_resume(terminal: Open, made_up: Path, by_key: bool) -> None:
+    screen = start(terminal, COMMAND, made_up)
+    explorer = explorer_of(screen)
+    screen.send("gll")
+    screen.wait_for(lambda text: "layer 2/11" in text)
+    if by_key:
+        screen.send("\x1a")
+        wait_for(lambda: [explorer] if explorer.status() == psutil.STATUS_STOPPED else [])
+        assert screen.read_rest().rfind(b"\x1b[?1049l") > screen.raw.rfind(b"\x1b[?1049h")
+    else:
+        explorer.send_signal(signal.SIGSTOP)
+        wait_for(lambda: [explorer] if explorer.status() == psutil.STATUS_STOPPED else [])
+    screen.screen.reset()
+    explorer.send_signal(signal.SIGCONT)
+    screen.wait_for(lambda text: "layer 2/11" in text and "q quit" in text)
+    screen.send("l")
+    screen.wait_for(lambda text: "layer 3/11" in text)
+    screen.send("q")
+    assert screen.wait_for_end() == 0
+    assert_restored(screen)
+
+
 def test_an_action_that_fails_is_a_toast(terminal: Open, made_up: Path, tmp_path: Path) -> None:
     script = tmp_path / "broken.py"
     names = {"module": "moving", "cls": "Moving", "name": "action_cliff", "arguments": ["explore", str(made_up)]}
@@ -96,7 +119,7 @@ def test_an_action_that_fails_is_a_toast(terminal: Open, made_up: Path, tmp_path
     screen = start(terminal, sys.executable, script)
     screen.send("c")
     screen.wait_for(lambda text: "That did not work: RuntimeError" in text)
-    screen.send("l")
+    screen.send("gl")
     screen.wait_for(lambda text: "layer 1/11" in text)
     screen.send("q")
     assert screen.wait_for_end() == 0

@@ -60,6 +60,7 @@ SECTIONS: dict[str, list[Binding]] = {
     "Explorer": [
         Binding("question_mark,f1", "help", "this help", id="help"),
         Binding("ctrl+p", "command_palette", "palette: every action by name", id="palette"),
+        Binding("ctrl+z", "suspend_process", "to the shell; there, fg comes back", id="suspend"),
         Binding("q", "quit", "quit", id="quit"),
     ],
 }
