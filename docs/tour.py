@@ -54,7 +54,11 @@ STOPS: tuple[Stop, ...] = (
     Stop("heads", "`3`: image share of every head of every layer; the chosen head's map.", ("3", "c", "h", "j", "j")),
     Stop("tokens", "`4`: the whole sequence, shaded by what an answer token looks at.", ("4", "c", "h")),
     Stop("flow", "`5`: saliency flow into the answer, and what cutting connections costs.", ("5", "c", "h")),
-    Stop("matrix", "`6`: the attention of all tokens to all tokens, aligned to the groups (Figure 2B).", ("6", "4")),
+    Stop(
+        "matrix",
+        "`6`: the attention of all tokens to all tokens, aligned to the groups (Figure 2B).",
+        ("6", "l", "l", "l", "l"),
+    ),
     Stop("truncation", "`7`: the answer with the image cut at every K.", ("7", "c")),
     Stop("lens", "`8`: what each layer would say.", ("8", "c", "h")),
     Stop(
