@@ -36,7 +36,8 @@ def test_a_complete_run_needs_no_engine(flowtui: Call, run_file: Path) -> None:
 def test_what_another_run_computed_comes_from_the_cache(flowtui: Call, run_file: Path, partial: Path) -> None:
     done = flowtui("precompute", partial, "--engine", NOWHERE)
     counts = {"attention": 9, "truncation": 13}
-    assert f"nothing computed, from the cache {', '.join(f'{a} ({counts.get(a, 12)})' for a in ANALYSES)}" in done.stdout
+    listed = ", ".join(f"{name} ({counts.get(name, 12)})" for name in ANALYSES)
+    assert f"nothing computed, from the cache {listed}" in done.stdout
     made, other = (json.loads(flowtui("show", path, "--json").stdout) for path in (partial, run_file))
     for key in ("attention", "cam", "truncation", "cliff"):
         assert made[key] == other[key]
