@@ -57,6 +57,11 @@ class Terminal:
         """Types Ctrl-C."""
         self._child.sendintr()
 
+    def resize(self, columns: int, lines: int) -> None:
+        """Gives the window another size."""
+        self.screen.resize(lines, columns)
+        self._child.setwinsize(lines, columns)
+
     def read_rest(self) -> bytes:
         """Takes in what the program has written by now; returns all that it has written."""
         while self._read(0.2):

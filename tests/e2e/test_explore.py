@@ -7,7 +7,7 @@ from pathlib import Path
 
 from flowtui.cache.runfile import write_plain
 from flowtui.engine.demo.examples import Example
-from tests.e2e.terminal import COMMAND, Call, Open
+from tests.e2e.terminal import COMMAND, Call, Open, Terminal
 from tests.factories import random_run
 
 
@@ -89,3 +89,28 @@ def test_without_a_terminal_it_says_what_to_use(flowtui: Call, run_file: Path) -
     done = flowtui(run_file, code=2)
     assert "needs a terminal" in done.stderr
     assert "flowtui show" in done.stderr
+
+
+def colours(terminal: Terminal) -> list[list[tuple[str, str]]]:
+    """What can be seen of each cell's colours: those of a blank's text cannot."""
+    screen = terminal.screen
+    rows = [[screen.buffer[y][x] for x in range(screen.columns)] for y in range(screen.lines)]
+    return [[("" if cell.data == " " else cell.fg, cell.bg) for cell in row] for row in rows]
+
+
+def test_after_any_resizing_the_screen_is_as_if_just_opened(terminal: Open, home: Path) -> None:
+    path = home / "resized.pkl"
+    write_plain(path, random_run(seed=3).to_plain())
+    sizes = ((250, 70), (60, 20), (120, 40), (61, 20), (60, 21), (200, 24), (80, 60), (80, 24))
+    screen = terminal(COMMAND, path, columns=100, lines=30)
+    screen.wait_for(lambda text: "q quit" in text)
+    for columns, lines in sizes:
+        screen.resize(columns, lines)
+        # The last line is the status line, in its full width.
+        screen.wait_for(lambda text: text.rstrip().endswith("q quit") and text.count("\n") == lines - 1)  # noqa: B023
+        screen.read_rest()
+        fresh = terminal(COMMAND, path, columns=columns, lines=lines)
+        fresh.wait_for(lambda text: "q quit" in text)
+        fresh.read_rest()
+        assert screen.text == fresh.text, (columns, lines)
+        assert colours(screen) == colours(fresh), (columns, lines)

@@ -112,6 +112,8 @@ class Shell(SteadyApp):
         """Shares the cells out anew."""
         # The screen's own size is still the old one here.
         self._lay_out(event.size)
+        # The hints are chosen by the screen's size, once it is the new one.
+        self.draw_soon()
 
     async def on_unmount(self) -> None:
         """Remembers the views, the one on screen as the last."""
