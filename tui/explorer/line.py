@@ -105,8 +105,8 @@ class Line(threading.Thread):
         while True:
             with self._change:
                 while not self._queue and not self._ending:
-                    # Woken now and then to stop waiting for a terminal that no longer answers.
-                    if not self._change.wait(PATIENCE_S if self._full else None):
+                    # Woken now and then while an answer is due, to stop waiting for a terminal that no longer answers.
+                    if not self._change.wait(PATIENCE_S if self._asked else None):
                         break
                 data = self._queue.popleft() if self._queue else b""
                 if not data and self._ending:
