@@ -114,7 +114,7 @@ class SteadyApp(App[None]):
 
     @property
     def _tested(self) -> bool:
-        return self._driver is None or isinstance(self._driver, HeadlessDriver)
+        return isinstance(self._driver, HeadlessDriver)
 
     def _handle_exception(self, error: Exception) -> None:
         """Ends the application. The terminal gets one line about it from the command, and the log file the rest."""
@@ -123,5 +123,6 @@ class SteadyApp(App[None]):
             return
         self._return_code = 1
         if self.failure is None:
-            self.failure = error
+            self.failure = self._exception = error
+            self._exception_event.set()
         self._close_messages_no_wait()
