@@ -11,7 +11,7 @@ from typing import Any
 from benchmarks import ours, plain
 from benchmarks.memory import ROOT, peak_bytes
 from benchmarks.scene import Scene, Size, build_scene
-from benchmarks.timing import Work, time_sides
+from benchmarks.timing import Work, time_sides, use_cpu_clock
 
 LAYERS = (8, 16, 32)
 GRIDS = (10, 16, 24, 36, 51)
@@ -24,6 +24,7 @@ SIDES: dict[str, Callable[[Scene], Work]] = {
     "truncation": ours.truncation,
     "logit lens": ours.lens,
     "knockout": ours.knockout,
+    "matrix": ours.matrix,
 }
 STORED = {"eager retain_grad": plain.retain_grad, "eager output_attentions": plain.output_attentions}
 """The other way, for its memory; it keeps a matrix per layer and head, so long prompts are left out."""
@@ -42,10 +43,13 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=ROOT / "docs" / "growth.svg")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--cpu-time", action="store_true", help="one thread, CPU time: for a machine that is not quiet")
     parser.add_argument("--layers", type=int, nargs="+", default=LAYERS)
     parser.add_argument("--grids", type=int, nargs="+", default=GRIDS)
     parser.add_argument("--draw-only", action="store_true", help="draw what was measured before")
     options = parser.parse_args()
+    if options.cpu_time:
+        use_cpu_clock()
     kept = options.output.with_suffix(".json")
     if not options.draw_only:
         points: list[Point] = []

@@ -17,8 +17,9 @@ from flowtui.engine.spec import FaithfulnessParameters, KnockoutParameters, Lens
 
 
 def rows(scene: Scene, rounds: int) -> Iterator[Row]:
-    """Lens, knockout and faithfulness."""
+    """Lens, matrix, knockout and faithfulness."""
     yield from lens(scene, rounds)
+    yield from matrix(scene, rounds)
     yield from knockout(scene, rounds)
     yield from faithfulness(scene)
 
@@ -43,6 +44,20 @@ def lens(scene: Scene, rounds: int) -> Iterator[Row]:
     real = logits.softmax(-1).gather(-1, scene.inputs.answer_ids[None, :, None].expand(len(logits), -1, 1))[..., 0]
     difference = relative(stack(took["rows"].result, "prob"), real)
     yield Row("logit lens, largest difference from output_hidden_states", difference, "relative", "<= 1e-4", **hf)
+
+
+def matrix(scene: Scene, rounds: int) -> Iterator[Row]:
+    """The head-mean matrix of all rows, in cells; eager attention stores it whole."""
+    hf = against("transformers")
+    sides = {
+        "forward": plain.forward(scene),
+        "ours": ours.matrix(scene),
+        "eager": plain.output_attentions(scene),
+    }
+    took = time_sides(sides, rounds, scene.device)
+    name, own = "attention matrix in cells, all layers", took["ours"].seconds
+    yield Row(name, own / took["forward"].seconds, "x forward", **hf)
+    yield Row(f"{name}, against output_attentions", took["eager"].seconds / own, "x faster", **hf)
 
 
 def knockout(scene: Scene, rounds: int) -> Iterator[Row]:
