@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+from textual.strip import Strip
 
-from flowtui.tui.draw.cells import Part, width_of
+from flowtui.tui.draw.cells import line, width_of
 from flowtui.tui.draw.ink import Ink
 
 from .facts import Facts, Gap, Heat
@@ -84,14 +85,15 @@ def spot_of(frame: Frame) -> Spot | None:
     return Spot(cell, grid, int(tokens.image_positions[look.cell]), value, part, _word(facts, look.layer, look.cell))
 
 
-def spot_line(ink: Ink, width: int, spot: Spot) -> list[Part]:
-    """As much of it as fits on a line."""
-    made: list[Part] = []
-    for texts in spot.texts():
-        made = [(texts[0], ink.strong), *((f" · {text}", ink.text) for text in texts[1:])]
-        if width_of(made) <= width:
-            break
-    return made
+def spot_line(ink: Ink, width: int, spot: Spot, hint: str) -> Strip:
+    """As much of it as fits on a line, and how to leave where there is room for that too."""
+    long, short, least = ([(texts[0], ink.strong), *((f" · {text}", ink.text) for text in texts[1:])]
+                          for texts in spot.texts())  # fmt: skip
+    room = width - len(hint) - 2
+    for parts, most in ((long, room), (short, room), (short, width), (least, room)):
+        if width_of(parts) <= most:
+            return line(ink, width, *parts, right=[(hint, ink.dim)])
+    return line(ink, width, *least)
 
 
 def _word(facts: Facts, layer: int, token: int) -> str:

@@ -24,10 +24,7 @@ class StatusPanel(Panel):
             return [line(ink, width, (parts[0], ink.strong), (parts[1], ink.accent), (parts[2], ink.text),
                          right=[("Esc cancels", ink.dim)])]  # fmt: skip
         if (spot := spot_of(frame)) is not None:
-            ways = ("arrows move  Esc leaves", "Esc leaves")
-            parts_of = spot_line(ink, width, spot)
-            way = next((w for w in ways if width_of(parts_of) + len(w) < width), "")
-            return [line(ink, width, *parts_of, right=[(way, ink.dim)] if way else ())]
+            return [spot_line(ink, width, spot, "Esc leaves")]
         made: list[Part] = []
         for key, what in frame.hints:
             more: list[Part] = [(key, ink.accent), (f" {what}  ", ink.dim)]
