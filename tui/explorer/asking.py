@@ -54,23 +54,24 @@ class Underway(Message):
 class Asking(Opening):
     """The dialog, and what its answer leads to."""
 
-    def action_ask(self) -> None:
+    async def action_ask(self) -> None:
         """Asks what to ask, unless something is being computed."""
-        if self.free_engine() is not None:
-            self._ask()
-
-    @work(group="ask", exclusive=True)
-    async def _ask(self) -> None:
-        session, engine = self.session, self._engine
-        assert engine is not None
-        models = (await asyncio.to_thread(recent, self._state_file)).models
-        place = "in no file: this one has none."
-        if session.origin is not None:
-            name = await asyncio.to_thread(free_name, session.origin)
-            place = f"and is written to {visible(name.name)}."
+        session, engine = self.session, self.free_engine()
+        if engine is None:
+            return
         questions = [s.facts.run.spec.question for s in reversed(self.sessions)]
-        dialog = AskScreen(session.facts.run, questions, models, local=engine.local, place=place)
-        self.push_screen(dialog, partial(self._asked, session))
+        about = partial(self._about_asking, session)
+        # Awaited: letters typed right after the key are no keys of the explorer.
+        await self.push_screen(
+            AskScreen(session.facts.run, questions, about, local=engine.local), partial(self._asked, session)
+        )
+
+    def _about_asking(self, session: Session) -> tuple[tuple[str, ...], str]:
+        """Models used before, and where the new run will be written, in words; reads files."""
+        models = recent(self._state_file).models
+        if session.origin is None:
+            return models, "in no file: this one has none."
+        return models, f"and is written to {visible(free_name(session.origin).name)}."
 
     def _asked(self, session: Session, question: Question | None) -> None:
         if question is None:

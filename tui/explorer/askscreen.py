@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 from rich.text import Text
@@ -26,6 +26,8 @@ from .safeinput import SafeInput
 
 LABELS = {"question": "Question", "image": "Image", "model": "Model"}
 MAX_QUESTIONS = 50
+PATIENCE_S = 0.3
+"""How long a completion may take; after that its names are only offered when they come."""
 
 
 class AskScreen(ModalScreen[Question | None]):
@@ -34,27 +36,31 @@ class AskScreen(ModalScreen[Question | None]):
     Args:
         run: The run it is asked from.
         questions: Asked before, the latest first.
-        models: Used before, the latest first.
         local: Whether the engine is on this machine, and sees its folders.
-        place: Where the new run will be written, in words.
+        about: Tells the models used before, the latest first, and where the new run will be written, in words. Called
+            in a thread: it reads files.
     """
 
-    # None has priority: it would overtake letters that were typed before it.
+    # With priority, they are obeyed before the letters typed after them; `_settled` waits for those typed before.
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "dismiss(None)", "close", id="ask.close"),
-        Binding("tab", "complete", "complete, or next field", id="ask.complete"),
-        Binding("shift+tab", "app.focus_previous", "previous field", id="ask.previous"),
-        Binding("down", "choose(1)", "next suggestion", id="ask.down"),
-        Binding("up", "choose(-1)", "previous suggestion", id="ask.up"),
+        Binding("tab", "complete", "complete, or next field", id="ask.complete", priority=True),
+        Binding("shift+tab", "back", "previous field", id="ask.previous", priority=True),
+        Binding("down", "choose(1)", "next suggestion", id="ask.down", priority=True),
+        Binding("up", "choose(-1)", "previous suggestion", id="ask.up", priority=True),
     ]
 
-    def __init__(self, run: Run, questions: Sequence[str], models: Sequence[str], *, local: bool, place: str) -> None:
+    AUTO_FOCUS = "#question"
+
+    def __init__(
+        self, run: Run, questions: Sequence[str], about: Callable[[], tuple[Sequence[str], str]], *, local: bool
+    ) -> None:
         super().__init__()
         self._run = run
         self._questions = list(dict.fromkeys(questions))[:MAX_QUESTIONS]
-        self._models = known_models(run, models)
+        self._models = known_models(run, ())
         self._local = local
-        self._place = place
+        self._about = about
         self._options: list[str] = []
         self._checking = False
 
@@ -70,19 +76,26 @@ class AskScreen(ModalScreen[Question | None]):
                 with Horizontal(classes="field"):
                     yield Static(Text(label, "bold"), markup=False, classes="label")
                     yield SafeInput(values[name], placeholder=same if name == "image" else "", id=name, compact=True)
-            yield Static(Text(self._stays()), markup=False, id="stays")
+            yield Static(Text(self._stays("…")), markup=False, id="stays")
             options = OptionList(id="options")
             options.can_focus = False
             yield options
 
-    def _stays(self) -> str:
+    def _stays(self, place: str) -> str:
         system = self._run.spec.system
         kept = f"System prompt: {visible(system)}\n" if system else ""
-        return f"{kept}The new run gets the same analyses, {self._place}"
+        return f"{kept}The new run gets the same analyses, {place}"
 
     def on_mount(self) -> None:
-        """The question is what most often changes."""
-        self.query_one("#question").focus()
+        """The dialog is there at once; what lies in files comes after."""
+        self._learn()
+
+    @work(group="learn")
+    async def _learn(self) -> None:
+        models, place = await asyncio.to_thread(self._about)
+        self._models = known_models(self._run, models)
+        self.query_one("#stays", Static).update(Text(self._stays(place)))
+        self._suggest()
 
     def on_descendant_focus(self) -> None:
         """Another field, other suggestions."""
@@ -131,18 +144,36 @@ class AskScreen(ModalScreen[Question | None]):
 
     async def action_complete(self) -> None:
         """Takes the suggestion, or as much as all of them share; with nothing to add, the next field."""
-        field = self.focused
-        if not isinstance(field, Input):
+        field = await self._settled()
+        if field is None or self._take():
             return
-        if self._take():
+        if field.id == "question":
+            self.focus_next()
             return
         before = field.value
-        found = [text for text in await asyncio.to_thread(self._find, str(field.id), before) if text.startswith(before)]
-        more = common(found) if field.id != "question" else before
-        if field.value == before and len(more) > len(before):
-            self._fill(field, more)
-        else:
-            self.app.action_focus_next()
+        looking = asyncio.ensure_future(asyncio.to_thread(self._find, str(field.id), before))
+        # The keys wait meanwhile, but not for a disk that does not answer.
+        if (await asyncio.wait((looking,), timeout=PATIENCE_S))[0]:
+            more = common([text for text in looking.result() if text.startswith(before)])
+            if len(more) > len(before):
+                self._fill(field, more)
+            else:
+                self.focus_next()
+
+    async def action_back(self) -> None:
+        """The previous field."""
+        await self._settled()
+        self.focus_previous()
+
+    async def _settled(self) -> Input | None:
+        """The field that has the focus, once it has taken in the letters that are on their way to it."""
+        field = self.focused
+        if not isinstance(field, Input):
+            return None
+        arrived = asyncio.Event()
+        field.call_later(arrived.set)
+        await arrived.wait()
+        return field
 
     def _take(self) -> bool:
         """Puts the marked suggestion into the field, where one is marked."""

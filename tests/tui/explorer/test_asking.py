@@ -6,6 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from textual import events
+from textual.keys import _character_to_key
 from textual.widgets import Input, OptionList, Static
 
 from flowtui.cache.runfile import read_plain, write_plain
@@ -53,6 +55,7 @@ async def until(pilot, condition) -> None:  # type: ignore[no-untyped-def]
 async def open_dialog(app: ExplorerApp, pilot) -> None:  # type: ignore[no-untyped-def]
     await pilot.press("a")
     await until(pilot, lambda: isinstance(app.screen, AskScreen))
+    await settled(app, pilot)
 
 
 async def settled(app: ExplorerApp, pilot) -> None:  # type: ignore[no-untyped-def]
@@ -110,6 +113,20 @@ async def test_another_question_fills_in_in_a_tab_and_is_saved_beside(fake_engin
     assert path.read_bytes() == before
     assert recent(state).models == (DEMO_MODEL,)
     assert engine.ended
+
+
+async def test_what_is_typed_at_once_goes_where_it_belongs(fake_engine, tmp_path: Path) -> None:
+    (tmp_path / "cat.png").write_bytes(png(seed=7))
+    engine = fake_engine(OTHER)
+    app = ExplorerApp(SOME, path=tmp_path / "a.pkl", engine=engine)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await open_dialog(app, pilot)
+        # No turn of the loop between two keys, as over a slow line.
+        for character in f"Is it\t{tmp_path}/c\t\t":
+            key = "tab" if character == "\t" else _character_to_key(character)
+            app.post_message(events.Key(key, None if character == "\t" else character))
+        await until(pilot, lambda: app.screen.focused is app.screen.query_one("#model"))
+        assert values(app) == ["Is it", f"{tmp_path}/cat.png", "demo"]
 
 
 async def test_names_in_use_are_left_alone(fake_engine, tmp_path: Path) -> None:
