@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import statistics
 import sys
 import tempfile
@@ -24,6 +25,7 @@ COMMAND = str(Path(sys.executable).with_name("flowtui"))
 LINE = 1_000_000
 """Bytes a second of the slow line."""
 KEYS_PER_S = 30
+KITTY = re.compile(rb"\x1b_G.*?\x1b\\", re.DOTALL)
 QUIET_S = 0.08
 """A step has been drawn when nothing came for this long."""
 
@@ -83,6 +85,7 @@ def rows(quick: bool = False) -> Iterator[Row]:
             yield from step_rows(case, path)
             yield from line_rows(case, path)
             yield from byte_rows(case, path)
+            yield from kitty_rows(case, path)
 
 
 def start_rows(case: Case, path: Path, repeats: int = 5) -> Iterator[Row]:
@@ -145,11 +148,32 @@ def byte_rows(case: Case, path: Path) -> Iterator[Row]:
     yield Row(f"explorer: bytes per layer step, half blocks, {where}", statistics.median(found), "KiB", "<= 70")
 
 
-def opened(path: Path, speed: Speed | None = None, size: tuple[int, int] = (120, 40)) -> Watched:
+def kitty_rows(case: Case, path: Path) -> Iterator[Row]:
+    """Bytes of one layer step in a terminal with kitty's graphics: the photo is there already, only heat is sent."""
+    with opened(path, size=(120, 42), graphics="kitty") as explorer:
+        explorer.settle(1, since=0)
+        overlays, all_of_it = [], []
+        for key in there_and_back(case)[: case.steps // 2]:
+            before = explorer.settle(0)
+            explorer.send(key)
+            explorer.settle(0.5, since=before)
+            sent = b"".join(chunk.data for chunk in explorer.chunks[before:])
+            overlays.append(sum(map(len, KITTY.findall(sent))) / 1024)
+            all_of_it.append(len(sent) / 1024)
+        assert min(overlays) > 0, "no overlay was sent"
+    where = f"60x30 cells, {case.name}"
+    yield Row(f"explorer: bytes per layer step, kitty overlay, {where}", statistics.median(overlays), "KiB", "<= 4")
+    yield Row(f"explorer: bytes per layer step, kitty, all of it, {where}", statistics.median(all_of_it), "KiB")
+
+
+def opened(
+    path: Path, speed: Speed | None = None, size: tuple[int, int] = (120, 40), graphics: str = "halfblock"
+) -> Watched:
     """The explorer on a screen, with nothing remembered from before."""
     home = Path(tempfile.mkdtemp(dir=path.parent))
-    command = [COMMAND, "explore", str(path), "--graphics", "halfblock"]
-    return Watched(command, user_env(home), columns=size[0], lines=size[1], speed=speed)
+    command = [COMMAND, "explore", str(path), "--graphics", graphics]
+    columns, lines = size
+    return Watched(command, user_env(home), columns=columns, lines=lines, speed=speed, kitty=graphics == "kitty")
 
 
 def step(explorer: Watched, key: bytes) -> tuple[float, int]:
