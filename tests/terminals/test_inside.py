@@ -162,7 +162,7 @@ async def test_pixels_come_through_ssh(
     wanted = draw(placed, cell)
     found = distance(part(seen, at, wanted, cell), wanted)
     assert found.mean < 5, found
-    assert found.bad < 0.02, found
+    assert found.bad < 0.005, found
     screen.send("q")
     wait_until(lambda: screen.code is not None, "the end")
     assert screen.code == 0
