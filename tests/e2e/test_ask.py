@@ -79,7 +79,7 @@ def test_a_killed_explorer_leaves_no_engine(terminal: Open, flowtui: Call, examp
     screen.send("a")
     screen.wait_for(lambda text: "Enter asks" in text)
     screen.send("What do you see?\r")
-    screen.wait_for(lambda text: "killed-2" in text)
+    screen.wait_for(lambda text: "killed-2" in text and "Enter asks" not in text)
     (engine,) = engines_of(screen.pid)
     os.kill(screen.pid, signal.SIGKILL)
     engine.wait(timeout=10)
