@@ -124,7 +124,7 @@ def step_rows(case: Case, path: Path) -> Iterator[Row]:
 
 def line_rows(case: Case, path: Path) -> Iterator[Row]:
     """A held key over a slow line, that makes the program wait and that does not: lag after the last key."""
-    for name, buffered in (("line", False), ("line behind buffers", True)):
+    for name, buffered in (("serial", False), ("as ssh", True)):
         for size in ((120, 40), (120, 42)):
             with opened(path, Speed(LINE, buffered), size) as explorer:
                 explorer.settle(0.5, since=0)
@@ -136,7 +136,7 @@ def line_rows(case: Case, path: Path) -> Iterator[Row]:
                 assert f"layer {case.layers - 1}/{case.layers - 1}" in explorer.text, explorer.text
                 lag = 1000 * (explorer.complete_at() - last)
             where = f"1 MB/s {name}, {size[0]}x{size[1]}, {case.name}"
-            yield Row(f"explorer: held key at 30/s, lag, {where}", lag, "ms", "<= 150")
+            yield Row(f"explorer: lag of a held key, {where}", lag, "ms", "<= 150")
 
 
 def byte_rows(case: Case, path: Path) -> Iterator[Row]:
@@ -145,7 +145,7 @@ def byte_rows(case: Case, path: Path) -> Iterator[Row]:
         explorer.settle(0.5, since=0)
         found = [step(explorer, key)[1] / 1024 for key in there_and_back(case)]
     where = f"60x30 cells, {case.name}"
-    yield Row(f"explorer: bytes per layer step, half blocks, {where}", statistics.median(found), "KiB", "<= 70")
+    yield Row(f"explorer: bytes per step, half blocks, {where}", statistics.median(found), "KiB", "<= 70")
 
 
 def kitty_rows(case: Case, path: Path) -> Iterator[Row]:
@@ -162,8 +162,8 @@ def kitty_rows(case: Case, path: Path) -> Iterator[Row]:
             all_of_it.append(len(sent) / 1024)
         assert min(overlays) > 0, "no overlay was sent"
     where = f"60x30 cells, {case.name}"
-    yield Row(f"explorer: bytes per layer step, kitty overlay, {where}", statistics.median(overlays), "KiB", "<= 4")
-    yield Row(f"explorer: bytes per layer step, kitty, all of it, {where}", statistics.median(all_of_it), "KiB")
+    yield Row(f"explorer: bytes per step, kitty overlay, {where}", statistics.median(overlays), "KiB", "<= 4")
+    yield Row(f"explorer: bytes per step, kitty in all, {where}", statistics.median(all_of_it), "KiB")
 
 
 def opened(

@@ -48,4 +48,5 @@ def demo(
     if not no_tui and on_terminal():
         from flowtui.tui.explorer import explore
 
-        explore(work.path)
+        if code := explore(work.path):
+            raise typer.Exit(code)
