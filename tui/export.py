@@ -1,7 +1,7 @@
 """Writes a run's maps, shares and curves as files that other programs open.
 
-cam, attention   png: one picture per layer, the map over the image; svg: one sheet of all layers;
-                 csv, json: the values on the grid, before division by their maximum
+cam, attention   png: one picture per layer, the map over the image with its colour bar; svg: one sheet of all
+                 layers; csv, json: the values on the grid, before division by their maximum
 saliency         maps as of these, and the flow between token groups over layers as a chart or its values
 flow             attention shares over layers: png, svg: a chart; csv, json: the values
 truncation       KL and log-probability over K: png, svg: charts; csv, json: the values and the text at each K
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape
@@ -26,9 +27,10 @@ from flowtui.engine.images import decode_image
 from flowtui.engine.results import Run
 from flowtui.errors import UsageError
 
-from .content.grids import MAP_OF
+from .colourbar import colour_ramp, with_colour_bar
+from .content.grids import MAP_NAMES, MAP_OF, map_value
 from .made_from import FORMATS, MADE_FROM
-from .overlay import overlay
+from .overlay import highest, overlay
 from .series import SERIES, csv_bytes, png_bytes, series_files
 from .summary import grid_heat, summarise
 from .table import to_json
@@ -36,6 +38,7 @@ from .text import visible
 
 WHAT = tuple(MADE_FROM)
 TILE_PX = 144
+RAMP_PX = (160, 10)
 
 Maps = dict[int, NDArray[Any]]
 
@@ -90,21 +93,42 @@ def _files(run: Run, name: str, format: str) -> Iterable[tuple[str, bytes]]:
         yield from series_files(run, name, format)
 
 
-def _pictures(run: Run, name: str, maps: Maps) -> Iterable[tuple[str, str, Image.Image]]:
-    """File stem, caption and picture of each image and layer."""
+@dataclass(frozen=True, slots=True)
+class _Picture:
+    """A map over an image.
+
+    Attributes:
+        stem: Of its file.
+        where: Layer, and image where there are several.
+        high: The map's maximum with its unit, "" where it is zero everywhere.
+        image: The picture.
+    """
+
+    stem: str
+    where: str
+    high: str
+    image: Image.Image
+
+
+def _pictures(run: Run, name: str, maps: Maps) -> Iterable[_Picture]:
+    """One of each image and layer."""
     several = len(run.spec.images) > 1
     for i, data in enumerate(run.spec.images):
         picture = decode_image(data)
         for layer, values in maps.items():
             of_image = f"-image-{i + 1}" if several else ""
-            zero = "" if float(values.max(initial=0)) > 0 else " (all zero)"
-            caption = f"layer {layer}{zero}" + (f", image {i + 1}" if several else "")
-            yield f"{name}{of_image}-layer-{layer:02d}", caption, overlay(picture, run.tokens, values, i)
+            where = f"layer {layer}" + (f", image {i + 1}" if several else "")
+            top = highest(run.tokens, values, i, picture.size)
+            high = map_value(name, top) if top > 0 else ""
+            shown = overlay(picture, run.tokens, values, i)
+            yield _Picture(f"{name}{of_image}-layer-{layer:02d}", where, high, shown)
 
 
 def _map_png(run: Run, name: str, maps: Maps) -> Iterable[tuple[str, bytes]]:
-    for stem, _, picture in _pictures(run, name, maps):
-        yield f"{stem}.png", png_bytes(picture)
+    for one in _pictures(run, name, maps):
+        zero = "" if one.high else ": zero everywhere"
+        title = f"{MAP_NAMES[name]}, {one.where} of {run.model.layers - 1}{zero}"
+        yield f"{one.stem}.png", png_bytes(with_colour_bar(one.image, title, one.high))
 
 
 def _map_svg(run: Run, name: str, maps: Maps) -> Iterable[tuple[str, bytes]]:
@@ -113,22 +137,33 @@ def _map_svg(run: Run, name: str, maps: Maps) -> Iterable[tuple[str, bytes]]:
     columns = min(6, max(1, len(tiles)))
     step, rows = TILE_PX + 12, -(-len(tiles) // columns)
     body = []
-    for i, (_, caption, picture) in enumerate(tiles):
+    for i, one in enumerate(tiles):
         x, y = 12 + i % columns * step, 34 + i // columns * (step + 16)
-        link = "data:image/png;base64," + base64.b64encode(png_bytes(picture)).decode()
         body.append(
-            f'<image x="{x}" y="{y}" width="{TILE_PX}" height="{TILE_PX}" image-rendering="pixelated" href="{link}"/>'
+            f'<image x="{x}" y="{y}" width="{TILE_PX}" height="{TILE_PX}" image-rendering="pixelated" '
+            f'href="{_link(one.image)}"/>'
         )
+        caption = f"{one.where}, max {one.high}" if one.high else f"{one.where}: zero"
         body.append(f'<text x="{x}" y="{y + TILE_PX + 13}">{escape(caption)}</text>')
+    below = 34 + rows * (step + 16) + 8
+    body.append(f'<text x="12" y="{below}">0</text>')
+    body.append(f'<image x="24" y="{below - RAMP_PX[1]}" width="{RAMP_PX[0]}" height="{RAMP_PX[1]}" '
+                f'preserveAspectRatio="none" href="{_link(colour_ramp(*RAMP_PX))}"/>')  # fmt: skip
+    body.append(f'<text x="{RAMP_PX[0] + 30}" y="{below}">max, of each map its own</text>')
     title = escape(visible(f"{name}: {run.spec.question} {run.answer.text}"))
     yield (
         f"{name}.svg",
         (
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {columns * step + 12} {rows * (step + 16) + 40}" '
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {columns * step + 12} {below + 12}" '
             f'font-family="sans-serif" font-size="12"><rect width="100%" height="100%" fill="white"/>\n'
             f'<text x="12" y="20" font-size="14">{title}</text>\n' + "\n".join(body) + "\n</svg>\n"
         ).encode(),
     )
+
+
+def _link(image: Image.Image) -> str:
+    """The picture itself, as an address."""
+    return "data:image/png;base64," + base64.b64encode(png_bytes(image)).decode()
 
 
 def _map_csv(run: Run, name: str, maps: Maps) -> Iterable[tuple[str, bytes]]:

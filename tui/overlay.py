@@ -31,8 +31,13 @@ def overlay(picture: Image.Image, tokens: Tokens, values: NDArray[Any], image: i
     """
     rgb = np.asarray(picture.convert("RGB"))
     field = cell_field(tokens, values, image, picture.size)
-    highest = float(np.nanmax(field, initial=0.0))
-    return Image.fromarray(blend(rgb, field / highest, OPACITY) if highest > 0 else rgb)
+    top = float(np.nanmax(field, initial=0.0))
+    return Image.fromarray(blend(rgb, field / top, OPACITY) if top > 0 else rgb)
+
+
+def highest(tokens: Tokens, values: NDArray[Any], image: int, size_px: tuple[int, int]) -> float:
+    """The largest value that an image's overlay shows: the end of its colours."""
+    return float(np.nanmax(cell_field(tokens, values, image, size_px), initial=0.0))
 
 
 def cell_field(tokens: Tokens, values: NDArray[Any], image: int, size_px: tuple[int, int]) -> NDArray[np.float32]:

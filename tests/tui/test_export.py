@@ -14,11 +14,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from flowtui.engine.images import decode_image
 from flowtui.engine.spec import ANALYSES
 from flowtui.errors import UsageError
+from flowtui.tui.colourbar import colour_ramp, with_colour_bar
 from flowtui.tui.content.grids import MAP_OF
 from flowtui.tui.export import WHAT, export_run
 from flowtui.tui.made_from import FORMATS, MADE_FROM
+from flowtui.tui.overlay import overlay
 from flowtui.tui.series import SERIES
 from flowtui.tui.summary import summarise
 from tests.factories import png, random_run
@@ -50,22 +53,55 @@ def test_everything_is_exported_by_default(tmp_path: Path, format: str) -> None:
     assert all(path.stat().st_size for path in paths)
 
 
+def above_the_bar(path: Path, size: tuple[int, int]) -> np.ndarray:
+    """The picture without what stands below it."""
+    with Image.open(path) as made:
+        assert made.width == size[0]
+        assert made.height > size[1]
+        return np.asarray(made.crop((0, 0, *size)))
+
+
 @pytest.mark.parametrize("what", ["cam", "attention", "saliency"])
-def test_maps_have_the_images_own_resolution(tmp_path: Path, what: str) -> None:
+@pytest.mark.parametrize(("own", "times"), [((400, 80), 1), ((120, 80), 3)])
+def test_maps_keep_the_images_pixels_or_enlarge_them_whole(
+    tmp_path: Path, what: str, own: tuple[int, int], times: int
+) -> None:
     run = random_run(layers=3)
-    run = replace(run, spec=replace(run.spec, images=(png(120, 80),)))
+    run = replace(run, spec=replace(run.spec, images=(png(*own),)), image_sizes=(own,))
     paths = export_run(run, (what,), "png", tmp_path)
     chart = ["saliency-flow.png"] if what == "saliency" else []
     assert names(paths) == [f"{what}-layer-{i:02d}.png" for i in range(3)] + chart
+    made = above_the_bar(paths[0], (own[0] * times, own[1] * times))
+    small = np.asarray(
+        overlay(decode_image(run.spec.images[0]), run.tokens, MAP_OF[what](run.analyses[what].layers[0]))
+    )
+    np.testing.assert_array_equal(made, small.repeat(times, 0).repeat(times, 1))
+
+
+def test_the_bar_runs_from_zero_to_the_maximum(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[tuple[str, str]] = []
+    monkeypatch.setattr(
+        "flowtui.tui.export.with_colour_bar", lambda image, *texts: said.append(texts) or with_colour_bar(image, *texts)
+    )
+    run = random_run(layers=3)
+    paths = export_run(run, ("cam", "attention"), "png", tmp_path)
+    heat = run.analyses["cam"].layers[0].arrays["heat"][0]
+    rows = run.analyses["attention"].layers[1].arrays["image_rows"]
+    assert said[0] == ("LLaVA-CAM, layer 0 of 2", f"{heat.max():.3g}")
+    assert said[2] == ("LLaVA-CAM, layer 2 of 2: zero everywhere", "")
+    assert said[4] == ("Attention share, layer 1 of 2", f"{100 * rows.mean(0, dtype=float).max():.3g} %")
     with Image.open(paths[0]) as made:
-        assert made.size == (120, 80)
+        pixels = np.asarray(made)[96 * 4 :].reshape(-1, 3)
+    for end in (0, -1):
+        assert (pixels == np.asarray(colour_ramp(50, 1))[0, end]).all(axis=1).any()
 
 
 def test_a_zero_map_leaves_the_picture(tmp_path: Path) -> None:
     run = random_run(layers=3)
     last = export_run(run, ("cam",), "png", tmp_path)[-1]
-    with Image.open(last) as made, Image.open(io.BytesIO(run.spec.images[0])) as original:
-        np.testing.assert_array_equal(np.asarray(made), np.asarray(original.convert("RGB")))
+    with Image.open(io.BytesIO(run.spec.images[0])) as original:
+        whole = np.asarray(original.convert("RGB")).repeat(4, 0).repeat(4, 1)
+    np.testing.assert_array_equal(above_the_bar(last, (384, 384)), whole)
 
 
 def test_map_values_are_the_stored_ones(tmp_path: Path) -> None:
@@ -194,7 +230,8 @@ def test_everything_that_can_be_exported_has_its_analysis() -> None:
 def test_the_sheet_holds_a_picture_of_every_layer(tmp_path: Path) -> None:
     (sheet,) = export_run(random_run(layers=5), ("cam",), "svg", tmp_path)
     images = list(ET.parse(sheet).iter("{http://www.w3.org/2000/svg}image"))
-    assert len(images) == 5
+    # The last is the colour bar.
+    assert len(images) == 5 + 1
     data = base64.b64decode(images[0].get("href", "").removeprefix("data:image/png;base64,"))
     assert Image.open(io.BytesIO(data)).size == (96, 96)
 

@@ -22,6 +22,12 @@ MAP_OF: dict[str, Callable[[LayerResult], NDArray[Any] | None]] = {
     "saliency": _mean_row,
 }
 """The map over image tokens [n] of one layer, all answer tokens together, by analysis; None where there is no token."""
+MAP_NAMES = {"cam": "LLaVA-CAM", "attention": "Attention share", "saliency": "Saliency"}
+
+
+def map_value(name: str, value: float) -> str:
+    """A value of a map with its unit."""
+    return f"{100 * value:.3g} %" if name == "attention" else f"{value:.3g}"
 
 
 def grid_heat(run: Run, heat: NDArray[Any]) -> list[NDArray[Any] | None]:
