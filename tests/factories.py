@@ -23,6 +23,7 @@ from flowtui.engine.spec import (
     TruncationParameters,
     parameters_to_plain,
 )
+from flowtui.engine.sweeps.result import CurveSet, Sweep, SweptItem, SweptModel, Traits
 from flowtui.engine.token_texts import write_texts
 
 
@@ -221,3 +222,61 @@ def _matrix(layers: int, sizes: tuple[int, ...], seed: int) -> tuple[dict[str, o
         arrays = {"share": share.astype(np.float32), "edges": np.array(edges, dtype=np.int32)}
         results[layer] = LayerResult("matrix", layer, arrays)
     return parameters_to_plain(MatrixParameters()), results
+
+
+def random_sweep(
+    layers: int = 12,
+    items: int = 40,
+    cliff: int = 7,
+    curves: tuple[tuple[str, int], ...] = (("all", 0), ("top-r", 16), ("random-r", 16)),
+    seed: int = 0,
+    traits: bool = True,
+) -> Sweep:
+    """A sweep of yes-no questions, two to an image, whose answers go astray below `cliff`; top-r loses least."""
+    rng = np.random.default_rng((seed, 6))
+    truth = ["yes" if i % 2 else "no" for i in range(items)]
+    other = {"yes": "no", "no": "yes"}
+    answers = [(t if rng.random() < 0.85 else other[t]).capitalize() for t in truth]
+    # Both answers may be distinct texts of an item; the score is of the first word alone.
+    texts = [(a, other[a.lower()].capitalize()) for a in answers]
+    rows = tuple(
+        SweptItem(
+            id=f"q{i}",
+            image=f"image-{i // 2}.png" if i % 10 != 9 else None,
+            cluster=f"image-{i // 2}",
+            kind=("colour", "shape", "presence")[i % 3],
+            prompt=f"Is there a circle in picture {i}?",
+            truth={"answer": truth[i]},
+            tokens=1,
+            texts=texts[i],
+            counts={"accuracy": tuple((float(text.lower() == truth[i]), 1.0) for text in texts[i])},
+        )
+        for i in range(items)
+    )
+    k = np.arange(layers + 1)
+    image = np.array([row.image is not None for row in rows])[:, None]
+    made = []
+    for strategy, r in curves:
+        lost = np.clip((cliff - k) / max(1, cliff), 0, 1) * (0.6 if strategy == "all" else 0.3)
+        differ = (rng.random((items, 1)) < lost) & image
+        kl = (rng.exponential(1, (items, 1)) * lost + 0.001 * (k < layers)) * image
+        logprob = -rng.exponential(0.1, (items, 1)) * np.ones(layers + 1) - kl
+        made.append(
+            CurveSet(strategy, r, differ.astype(np.uint16), logprob.astype(np.float32), kl.astype(np.float32), ~differ)
+        )
+    found = None
+    if traits:
+        index = np.flatnonzero(image[:, 0])[::2].astype(np.int32)
+        names = ("attention.image_share", "attention.focus", "cam.focus", "cam.peak")
+        found = Traits(index, {name: rng.random((len(index), layers)).astype(np.float32) for name in names})
+    return Sweep(
+        "demo",
+        "d" * 32,
+        (),
+        SweptModel("demo", None, "llava", "f" * 32, layers, 4, 4, 128, "float32"),
+        {"seed": seed, "limit": items, "max_new_tokens": 16, "margin": 0.01},
+        {"accuracy": False},
+        rows,
+        tuple(made),
+        found,
+    )
