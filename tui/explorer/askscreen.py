@@ -86,6 +86,11 @@ class AskScreen(ModalScreen[Question | None]):
         kept = f"System prompt: {visible(system)}\n" if system else ""
         return f"{kept}The new run gets the same analyses, {place}"
 
+    @property
+    def _gone(self) -> bool:
+        """Whether the dialog has been closed. Its fields go before its workers do."""
+        return self not in self.app.screen_stack
+
     def on_mount(self) -> None:
         """The dialog is there at once; what lies in files comes after."""
         self._learn()
@@ -93,6 +98,8 @@ class AskScreen(ModalScreen[Question | None]):
     @work(group="learn")
     async def _learn(self) -> None:
         models, place = await asyncio.to_thread(self._about)
+        if self._gone:
+            return
         self._models = known_models(self._run, models)
         self.query_one("#stays", Static).update(Text(self._stays(place)))
         self._suggest()
@@ -115,7 +122,7 @@ class AskScreen(ModalScreen[Question | None]):
         text = field.value
         # A folder may lie on a slow disk.
         found = await asyncio.to_thread(self._find, str(field.id), text)
-        if self.focused is field and field.value == text:
+        if not self._gone and self.focused is field and field.value == text:
             self._offer(found)
 
     def _find(self, name: str, text: str) -> list[str]:
@@ -211,7 +218,9 @@ class AskScreen(ModalScreen[Question | None]):
             images = (await asyncio.to_thread(read_image, image),) if image else None
             # What the run's file names is taken as it stands: under another name it would need no yes.
             other = self._local and model != own.model
-            self.dismiss(Question(text, images, await asyncio.to_thread(full_name, model) if other else model))
+            named = await asyncio.to_thread(full_name, model) if other else model
+            if not self._gone:
+                self.dismiss(Question(text, images, named))
         except FlowtuiError as error:
             self.app.notify(str(error), severity="error", timeout=12)
         finally:

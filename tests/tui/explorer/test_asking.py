@@ -4,6 +4,7 @@ import asyncio
 import os
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from textual import events
@@ -406,3 +407,32 @@ def test_a_broken_memory_is_as_good_as_none(tmp_path: Path, content: bytes) -> N
     opened_run(state, tmp_path / "a.pkl")
     assert recent(state).runs == (str(tmp_path / "a.pkl"),)
     assert recent(None) == Recent()
+
+
+async def test_what_is_learnt_after_the_dialog_has_gone_is_let_go(fake_engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = ExplorerApp(SOME, engine=fake_engine(OTHER))
+    dialogs: list[AskScreen] = []
+    ended: list[str] = []
+
+    async def until_gone(function, *args):  # type: ignore[no-untyped-def]
+        """Comes back at the very moment at which the fields are gone and the dialog is still being taken down."""
+        try:
+            while not dialogs or dialogs[0].query("#stays"):
+                await asyncio.sleep(0)
+            ended.append("gone")
+        except asyncio.CancelledError:
+            ended.append("cancelled")
+            raise
+        return function(*args)
+
+    later = SimpleNamespace(**{**vars(asyncio), "to_thread": until_gone})
+    monkeypatch.setattr("flowtui.tui.explorer.askscreen.asyncio", later)
+    async with app.run_test() as pilot:
+        await pilot.press("a")
+        assert isinstance(app.screen, AskScreen)
+        await pilot.pause()
+        dialogs.append(app.screen)
+        await pilot.press("escape")
+        await until(pilot, lambda: bool(ended))
+        assert not isinstance(app.screen, AskScreen)
+    assert "gone" in ended
