@@ -1,0 +1,1 @@
+"""Data sets: readers of the official files, and the demo world's own. Torch-free."""
