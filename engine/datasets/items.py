@@ -86,7 +86,7 @@ class Dataset:
 
 
 def groups(items: Sequence[Item]) -> Iterator[tuple[int, ...]]:
-    """Yields the items of each image, as indices, images in the order of their first item; text-only items one by one."""
+    """Yields the items of each image, as indices, in the order of their first item; text-only items one by one."""
     found: dict[str, list[int]] = {}
     for i, item in enumerate(items):
         found.setdefault(f"text {i}" if item.image is None else f"image {item.image}", []).append(i)
