@@ -12,10 +12,10 @@ PIP := $(BIN)/python $(INSTALL)
 BENCH_PIP := $(BENCH)/bin/python $(INSTALL)
 
 # Nothing is ever downloaded by a test.
-test lint types: export HF_HUB_OFFLINE := 1
+test lint types faults fuzz: export HF_HUB_OFFLINE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types bench tour clean
+.PHONY: help demo test lint types bench faults fuzz tour clean
 
 help: ## This list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -37,6 +37,12 @@ types: $(VENV)/.dev ## mypy, strict
 
 bench: $(BENCH)/.done ## Measure against the peers; prints a table (benchmarks/run.py)
 	$(BENCH)/bin/python benchmarks/run.py
+
+faults: $(VENV)/.dev ## Kills, full disks, lost lines: every promise of docs/promises.md of that kind, in full (an hour)
+	$(BIN)/python -m tests.trust faults --full
+
+fuzz: $(VENV)/.dev ## Hostile and damaged files: the other promises, in full (an hour or two)
+	$(BIN)/python -m tests.trust fuzz --full
 
 tour: $(VENV)/.dev ## Take a picture of every view of the explorer, into docs/tour
 	$(BIN)/python docs/tour.py

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from flowtui.cache.plain import shown
 from flowtui.cache.tensors import pack, unpack
 from flowtui.errors import RunFileError, UsageError
 
@@ -26,6 +27,7 @@ from .sequence import (
     Tokens,
     answer_from_plain,
     answer_to_plain,
+    as_finite,
     as_text,
     as_whole,
     tokens_from_plain,
@@ -225,7 +227,9 @@ class Run:
         except RunFileError:
             raise
         except (UsageError, KeyError, TypeError, ValueError, OverflowError, AttributeError, IndexError) as error:
-            raise RunFileError(f"The run's content is not valid: {type(error).__name__}: {error}.") from error
+            # What is wrong may name a part of the file, which is anything and of any length.
+            reason = shown(str(error))[:200]
+            raise RunFileError(f"The run's content is not valid: {type(error).__name__}: {reason}.") from error
 
 
 def model_from_plain(plain: dict[str, Any]) -> ModelInfo:
@@ -239,7 +243,7 @@ def model_from_plain(plain: dict[str, Any]) -> ModelInfo:
     for name in ("directory", "revision"):
         if getattr(info, name) is not None:
             as_text(getattr(info, name))
-    return replace(info, self_test_error=float(info.self_test_error))
+    return replace(info, self_test_error=as_finite(info.self_test_error))
 
 
 def prepared_to_plain(prepared: Prepared) -> dict[str, Any]:
@@ -286,7 +290,7 @@ def _run_from_plain(plain: object) -> Run:
         tokens_from_plain(plain["tokens"]),
         answer_from_plain(plain["answer"]),
         tuple((as_whole(w), as_whole(h)) for w, h in plain["image_sizes"]),
-        timings_s={as_text(k): float(v) for k, v in plain["timings_s"].items()},
+        timings_s={as_text(k): as_finite(v) for k, v in plain["timings_s"].items()},
     )
     if list(run.answer.ids) != run.tokens.ids[run.tokens.answer_start :].tolist():
         raise ValueError("the answer differs from the tokens")
@@ -307,5 +311,5 @@ def _run_from_plain(plain: object) -> Run:
             if result.layer in layers:
                 raise ValueError(f"{name} layer {result.layer} appears twice")
             layers[result.layer] = result
-        run = run.with_analysis(Analysis(name, parameters, layers, float(item["seconds"])))
+        run = run.with_analysis(Analysis(name, parameters, layers, as_finite(item["seconds"])))
     return run

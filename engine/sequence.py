@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -238,8 +239,17 @@ def answer_from_plain(plain: dict[str, Any]) -> Answer:
 def as_whole(value: object) -> int:
     """A whole number that came from outside; True is none."""
     if type(value) is not int:
-        raise TypeError(f"expected a whole number, found {value!r}")
+        raise TypeError(f"expected a whole number, found {type(value).__name__}")
     return value
+
+
+def as_finite(value: object) -> float:
+    """A number that came from outside: neither infinite nor NaN, which JSON cannot hold."""
+    if type(value) is not int and type(value) is not float:
+        raise TypeError(f"expected a number, found {type(value).__name__}")
+    if not isfinite(value):
+        raise ValueError(f"expected a finite number, found {value}")
+    return float(value)
 
 
 def as_text(value: object) -> str:
