@@ -1,4 +1,4 @@
-"""A million damaged and hostile run files: each is a run that can be shown, or one clear error, soon and in no memory."""
+"""A million damaged and hostile run files: each is a run that can be shown, or one clear error, soon."""
 
 from __future__ import annotations
 
