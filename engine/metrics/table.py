@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from .chair import Chair
 from .demo import Demo
 from .metric import Metric
+from .objects import mentions
 from .pope import Pope
 from .scienceqa import ScienceQa
 from .textvqa import TextVqa
@@ -12,5 +14,6 @@ METRICS: dict[str, Metric] = {
     "pope": Pope(),
     "textvqa": TextVqa(),
     "scienceqa": ScienceQa(),
+    "chair": Chair(mentions),
     "demo": Demo(),
 }
