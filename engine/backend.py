@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
+from .examination import Examination
 from .fit import Fit, Wanted
 from .results import Answer, LayerResult, ModelInfo, Prepared
 from .spec import Parameters, RunSpec
@@ -32,6 +33,9 @@ class Backend(Protocol):
 
     def load(self, name: str, *, revision: str | None, dtype: str, device: str, trust_remote_code: bool) -> HasInfo:
         """Loads a model."""
+
+    def examine(self) -> Examination:
+        """Looks at what there is to work with. Never raises."""
 
     def fit(
         self, name: str, options: Mapping[str, Any], spec: RunSpec, wanted: Wanted, held: Any, is_held: bool
@@ -81,6 +85,12 @@ class TorchBackend:
 
         self.seconds_per_token = None
         return load_model(name, revision=revision, dtype=dtype, device=device, trust_remote_code=trust_remote_code)
+
+    def examine(self) -> Examination:
+        """See `flowtui.engine.examine`."""
+        from .examine import examine
+
+        return examine()
 
     def fit(
         self, name: str, options: Mapping[str, Any], spec: RunSpec, wanted: Wanted, held: Any, is_held: bool

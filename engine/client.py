@@ -9,13 +9,16 @@ from contextlib import aclosing
 from types import TracebackType
 from typing import Any, Self
 
-from flowtui.errors import CancelledError, EngineError, FlowtuiError, ProtocolError
+from flowtui.errors import FlowtuiError, ProtocolError
 
+from .conversation import Conversation
+from .examination import Examination, examination_from_plain
 from .fit import Fit, Wanted, fit_from_plain
-from .link import Call, Hello, Link
+from .greeting import Hello
+from .link import Link
 from .protocol import Message, spec_to_plain
 from .replies import Progress as Progress
-from .replies import checked, is_last, raise_error, to_progress
+from .replies import checked, to_progress
 from .results import (
     Answer,
     LayerResult,
@@ -25,68 +28,64 @@ from .results import (
     model_from_plain,
     prepared_from_plain,
 )
-from .spec import ANALYSES, PARAMETERS, AnalysisName, Parameters, RunSpec, parameters_to_plain
-from .transport import EXIT_DEVICE_LOST, Target, find_target
+from .spec import Parameters, RunSpec, analysis_name, parameters_to_plain
+from .transport import Target, find_target
 
 OnProgress = Callable[[Progress], None]
 Keep = Callable[[LayerResult, float], Awaitable[None]]
-Take = Callable[[Message], Awaitable[LayerResult]]
-
-
-class _DeviceLostError(EngineError):
-    """The engine gave up its process because its device is unusable in it; outside this module an `EngineError`."""
-
-    @property
-    def kind(self) -> str:
-        return EngineError.__name__
 
 
 class EngineClient:
     """An engine, here or on another machine. One request at a time is worked on; others wait their turn.
 
+    A line that is lost is made again, and the work goes on: a layer that has arrived is not computed again.
+
     Use it as `async with await EngineClient.start() as client`.
     """
 
-    def __init__(self, target: Target, link: Link) -> None:
-        self._target = target
-        self._link = link
-        self._said: dict[str, dict[str, Any]] = {}
-        self._running: Call | None = None
-        self._renewed = False
+    def __init__(self, target: Target, link: Link, *, spare: bool = True) -> None:
+        self._talk = Conversation(target, link, spare=spare)
         self.seconds: dict[str, float] = {}
         """Engine time of the last load and prepare."""
         self.turn = asyncio.Lock()
         """Hold it from `prepare` to the end of `analyse`: the engine keeps one prepared run."""
 
     @classmethod
-    async def start(cls, engine: str = "local", *, command: Sequence[str] | None = None) -> EngineClient:
+    async def start(
+        cls, engine: str = "local", *, command: Sequence[str] | None = None, spare: bool = True
+    ) -> EngineClient:
         """Starts an engine.
 
         Args:
-            engine: "local" or "ssh://[user@]host[:port]".
+            engine: "local" or `ssh://[user@]host[:port][?command=PROGRAM]`.
             command: Another program that speaks the protocol, in place of the one for `engine`.
+            spare: Whether it is worth some patience when work is cancelled, because there will be more for it.
 
         Raises:
             UsageError: No such place.
             EngineError: It does not start, does not greet, or is of another version.
         """
         target = find_target(engine) if command is None else Target(tuple(command))
-        return cls(target, await Link.open(target))
+        return cls(target, await Link.open(target), spare=spare)
+
+    def on_lost(self, tell: Callable[[FlowtuiError], None]) -> None:
+        """Has somebody told when the engine goes away unasked, and why."""
+        self._talk.on_lost = tell
 
     @property
     def hello(self) -> Hello:
         """Versions and devices there."""
-        return self._link.hello
+        return self._talk.link.hello
 
     @property
     def alive(self) -> bool:
         """Whether the engine process is there."""
-        return self._link.ended is None
+        return self._talk.link.ended is None
 
     @property
     def has_model(self) -> bool:
         """Whether a model has been loaded."""
-        return "load" in self._said
+        return "load" in self._talk.said
 
     async def __aenter__(self) -> Self:
         return self
@@ -95,6 +94,15 @@ class EngineClient:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
+
+    async def examine(self) -> Examination:
+        """What the engine finds that it has to work with; it tries everything, so this takes seconds.
+
+        Raises:
+            EngineError: It went away.
+        """
+        reply = await self._ask("examine", {}, None)
+        return checked(examination_from_plain, reply["found"])
 
     async def load(
         self,
@@ -205,9 +213,9 @@ class EngineClient:
                 await keep(result, float(reply["seconds"]))
             return result
 
-        async with aclosing(self._replies("analyse", values, take)) as replies:
+        async with aclosing(self._talk.replies("analyse", values, take)) as replies:
             async for reply in replies:
-                if isinstance(reply, LayerResult):
+                if isinstance(reply, (LayerResult, Progress)):
                     yield reply
                 elif reply["type"] == "progress":
                     yield to_progress(reply, analysis)
@@ -219,122 +227,42 @@ class EngineClient:
             EngineError: It is gone.
         """
         start = time.perf_counter()
-        call = self._link.call()
+        call = self._talk.link.call()
         try:
-            await self._link.send("ping", id=call.request)
+            await self._talk.link.send("ping", id=call.request)
             if await call.get() is None:
-                raise self._why()
+                raise self._talk.why()
         finally:
-            self._link.forget(call)
+            self._talk.link.forget(call)
         return time.perf_counter() - start
 
     async def cancel(self) -> None:
         """Cancels what is running, for its caller a `CancelledError`; returns when the engine has stopped."""
-        if self._running is not None:
-            await self._link.stop(self._running)
+        await self._talk.cancel()
 
     async def close(self) -> None:
         """Ends the engine."""
-        await asyncio.shield(self._link.close())
+        await asyncio.shield(self._talk.link.close())
 
     async def _ask(self, kind: str, values: dict[str, Any], on_progress: OnProgress | None) -> Message:
         """A request with one reply."""
         last: Message = {}
-        async with aclosing(self._replies(kind, values, None)) as replies:
+        async with aclosing(self._talk.replies(kind, values, None)) as replies:
             async for reply in replies:
                 assert not isinstance(reply, LayerResult)
-                last = reply
-                if reply["type"] == "progress" and on_progress is not None:
-                    on_progress(to_progress(reply, None))
-        expected = {"fit": "fitted", "load": "loaded", "prepare": "prepared"}[kind]
+                progress = reply if isinstance(reply, Progress) else None
+                if not isinstance(reply, Progress):
+                    last = reply
+                    progress = to_progress(reply, None) if reply["type"] == "progress" else None
+                if progress is not None and on_progress is not None:
+                    on_progress(progress)
+        expected = {"examine": "examined", "fit": "fitted", "load": "loaded", "prepare": "prepared"}[kind]
         if last.get("type") != expected:
             raise ProtocolError(f"The engine answered {kind} with {last.get('type')}.")
-        if kind == "fit":
+        if kind in ("examine", "fit"):
             return last
-        self._said[kind] = values
+        self._talk.said[kind] = values
         if kind == "load":
-            self._said.pop("prepare", None)
+            self._talk.said.pop("prepare", None)
         self.seconds[kind] = float(last["seconds"])
         return last
-
-    async def _replies(
-        self, kind: str, values: dict[str, Any], take: Take | None
-    ) -> AsyncGenerator[Message | LayerResult, None]:
-        """All replies to a request; from a new engine process, once, if the device was lost on the way."""
-        if self._link.ended_by_us:
-            await self._renew(kind)
-        while True:
-            try:
-                async with aclosing(self._once(kind, values, take)) as replies:
-                    async for reply in replies:
-                        if isinstance(reply, LayerResult):
-                            left = [layer for layer in values["layers"] if layer != reply.layer]
-                            values = {**values, "layers": left}
-                        yield reply
-            except _DeviceLostError:
-                if self._renewed:
-                    raise
-                self._renewed = True
-                await self._renew(kind)
-            else:
-                return
-
-    async def _once(
-        self, kind: str, values: dict[str, Any], take: Take | None
-    ) -> AsyncGenerator[Message | LayerResult, None]:
-        call = self._link.call()
-        taking: asyncio.Future[LayerResult] | None = None
-        over = False
-        self._running = call
-        try:
-            await self._link.send(kind, id=call.request, **values)
-            while not over:
-                reply = await call.get()
-                over = is_last(reply)
-                if reply is None:
-                    raise CancelledError("Cancelled.") if call.cancelling else self._why()
-                raise_error(reply)
-                if take is not None and reply["type"] == "layer":
-                    # Shielded: a layer that is here is kept, even if the reader is cancelled right now.
-                    taking = asyncio.ensure_future(take(reply))
-                    yield await asyncio.shield(taking)
-                else:
-                    yield reply
-        finally:
-            if taking is not None:
-                await asyncio.wait((taking,))
-            if not over:
-                await self._abandon(call, take)
-            self._link.forget(call)
-            if self._running is call:
-                self._running = None
-
-    async def _abandon(self, call: Call, take: Take | None) -> None:
-        """Cancels a call whose reader has left, and keeps the layers that were made until then."""
-        await self._link.stop(call)
-        while (reply := await call.get()) is not None and not is_last(reply):
-            if take is not None and reply["type"] == "layer":
-                await take(reply)
-
-    async def _renew(self, kind: str) -> None:
-        """A new engine process that knows what the old one knew before a request of this kind."""
-        await self._link.close(kill=True)
-        self._link = await Link.open(self._target)
-        for earlier in ("load", "prepare"):
-            if earlier == kind:
-                return
-            if earlier in self._said:
-                async with aclosing(self._once(earlier, self._said[earlier], None)) as replies:
-                    async for _ in replies:
-                        pass
-
-    def _why(self) -> FlowtuiError:
-        ended = self._link.ended or EngineError("The engine is gone.")
-        if self._link.exit_code == EXIT_DEVICE_LOST:
-            return _DeviceLostError(ended.message, "Its device failed; if it happens again, try --device cpu.")
-        return type(ended)(ended.message, ended.hint)
-
-
-def analysis_name(parameters: Parameters) -> AnalysisName:
-    """The analysis that parameters belong to."""
-    return next(name for name in ANALYSES if type(parameters) is PARAMETERS[name])

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from pathlib import Path
 
 import platformdirs
 
 from flowtui.errors import EngineError, FlowtuiError, OutOfMemoryError
+
+LOG_LIMIT_BYTES = 4 << 20
 
 
 def log_path() -> Path:
@@ -52,3 +55,18 @@ def first_line(error: Exception) -> str:
     text = str(error).strip()
     line = text.splitlines()[0] if text else "no reason given"
     return line if len(line) <= 300 else line[:297] + "..."
+
+
+def open_log() -> None:
+    """Sends this process' log to a file; without a place for one it is dropped, stderr is not for tracebacks."""
+    handler: logging.Handler = logging.NullHandler()
+    try:
+        path = log_path()
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if path.exists() and path.stat().st_size > LOG_LIMIT_BYTES:
+            path.replace(path.with_suffix(".old.log"))
+        handler = logging.FileHandler(path, encoding="utf-8", errors="backslashreplace")
+    except OSError:
+        pass
+    handler.setFormatter(logging.Formatter("%(asctime)s %(process)d %(name)s %(levelname)s %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)

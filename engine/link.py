@@ -10,13 +10,14 @@ import re
 import signal
 from asyncio import Event
 from collections import deque
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
 
 from flowtui import __version__
 from flowtui.errors import EngineError, FlowtuiError, ProtocolError
 
-from .devices import Device
+from .greeting import Hello, read_hello
+from .patience import BEAT_S
 from .protocol import PROTOCOL, Message, encode, read_frame_async
 from .replies import is_last, raise_error
 from .transport import Target, describe_end
@@ -28,21 +29,6 @@ GRACE_S = 2.0
 """How long a cancelled or closed engine may take before the next, harder step."""
 WAITING_REPLIES = 8
 STDERR_LINES = 40
-
-
-@dataclass(frozen=True, slots=True)
-class Hello:
-    """How an engine introduces itself.
-
-    Attributes:
-        flowtui, torch, transformers: Versions there ("" where not installed).
-        devices: What it can compute on.
-    """
-
-    flowtui: str
-    torch: str
-    transformers: str
-    devices: tuple[Device, ...]
 
 
 class Call:
@@ -85,6 +71,7 @@ class Link:
         hello: How it introduced itself.
         ended: Why it is gone, None while it is there.
         ended_by_us: Whether a cancel had to end it.
+        on_end: Called once with the reason when it goes away unasked.
     """
 
     hello: Hello
@@ -93,6 +80,7 @@ class Link:
         self.ended: FlowtuiError | None = None
         self.ended_by_us = False
         self.exit_code: int | None = None
+        self.on_end: Callable[[FlowtuiError], None] | None = None
         self._target = target
         self._process = process
         self._calls: dict[int, Call] = {}
@@ -101,6 +89,7 @@ class Link:
         self._said_hello: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
         self._stderr_task = asyncio.create_task(self._keep_stderr())
         self._reader = asyncio.create_task(self._read())
+        self._beat = asyncio.create_task(self._keep_beating()) if target.host else None
 
     @classmethod
     async def open(cls, target: Target) -> Link:
@@ -155,13 +144,18 @@ class Link:
             stdin.write(frame)
             await stdin.drain()
 
-    async def stop(self, call: Call) -> None:
-        """Cancels a call: asks, then SIGTERM, then SIGKILL of the process group. Returns when it is over."""
+    async def stop(self, call: Call, grace_s: float | None = None) -> None:
+        """Cancels a call: asks, then SIGTERM, then SIGKILL of the process group. Returns when it is over.
+
+        Args:
+            call: The call.
+            grace_s: How long the engine may take to heed it; None for `GRACE_S`.
+        """
         call.cancel()
         if not call.over.is_set():
             await self.send("cancel", id=call.request)
         for number in (signal.SIGTERM, signal.SIGKILL):
-            if await _happens(call.over):
+            if await _happens(call.over, GRACE_S if grace_s is None else grace_s):
                 return
             log.warning("the engine did not heed a cancel; sending %s", number.name)
             self.ended_by_us = True
@@ -170,6 +164,9 @@ class Link:
 
     async def close(self, *, kill: bool = False) -> None:
         """Ends the process: asks by closing its stdin, then SIGTERM, then SIGKILL. Never raises."""
+        self.on_end = None
+        if self._beat is not None:
+            self._beat.cancel()
         if kill:
             self._signal(signal.SIGKILL)
         elif self.ended is None:
@@ -191,7 +188,7 @@ class Link:
         getattr(self._process, "_transport").close()  # noqa: B009
 
     async def _greet(self) -> None:
-        await self.send("hello", protocol=PROTOCOL, flowtui=__version__)
+        await self.send("hello", protocol=PROTOCOL, flowtui=__version__, far=self._target.host is not None)
         done, _ = await asyncio.wait(
             (self._said_hello, self._reader), timeout=HELLO_TIMEOUT_S, return_when=asyncio.FIRST_COMPLETED
         )
@@ -199,17 +196,13 @@ class Link:
             if self._reader in done and self.ended is not None:
                 raise self.ended
             raise EngineError(f"The engine did not answer within {HELLO_TIMEOUT_S:.0f} s.")
-        message = self._said_hello.result()
-        if message["protocol"] != PROTOCOL:
-            raise EngineError(
-                f"The engine speaks protocol {message['protocol']}, this flowtui {PROTOCOL}.",
-                "Install the same flowtui on both sides.",
-            )
-        try:
-            devices = tuple(Device(**device) for device in message["devices"])
-        except TypeError as error:
-            raise ProtocolError("The engine described a device in a way that is not known here.") from error
-        self.hello = Hello(message["flowtui"], message["torch"], message["transformers"], devices)
+        self.hello = read_hello(self._said_hello.result(), self._target.host)
+
+    async def _keep_beating(self) -> None:
+        """Lets a far engine hear that its client is there: a frozen line looks like a quiet one from there."""
+        while self.ended is None:
+            await self.send("beat")
+            await asyncio.sleep(BEAT_S)
 
     async def _read(self) -> None:
         """Hands replies to their calls until the stream ends, then says why it did."""
@@ -239,9 +232,12 @@ class Link:
             self.exit_code = await self._process.wait()
             await asyncio.wait((self._stderr_task,), timeout=0.5)
             self._stderr_task.cancel()
-            self.ended = error or describe_end(self._target, self.exit_code, list(self._stderr))
+            greeted = self._said_hello.done()
+            self.ended = error or describe_end(self._target, self.exit_code, list(self._stderr), greeted=greeted)
             for call in list(self._calls.values()):
                 call.put(None)
+            if self.on_end is not None and not self.ended_by_us:
+                self.on_end(self.ended)
 
     async def _keep_stderr(self) -> None:
         stderr = self._process.stderr
@@ -263,9 +259,9 @@ class Link:
                 os.killpg(self._process.pid, number)
 
 
-async def _happens(event: Event) -> bool:
+async def _happens(event: Event, within_s: float) -> bool:
     try:
-        await asyncio.wait_for(event.wait(), GRACE_S)
+        await asyncio.wait_for(event.wait(), within_s)
     except TimeoutError:
         return False
     return True

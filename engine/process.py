@@ -18,25 +18,29 @@ import threading
 import time
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
+from platform import python_version
 from typing import Any, BinaryIO, NoReturn
 
 from flowtui import __version__
+from flowtui.cache.keys import SCHEMA
 from flowtui.errors import CancelledError, FlowtuiError, ProtocolError, UsageError
 
 from .backend import Backend, TorchBackend
 from .devices import find_devices
-from .failures import explain, first_line, log_path, lost_device
+from .examination import examination_to_plain
+from .failures import explain, first_line, lost_device, open_log
+from .farcache import CachingBackend
 from .fit import fit_to_plain
+from .patience import PATIENCE_S, PatientReader
 from .protocol import PROTOCOL, Message, encode, read_frame, spec_from_plain
 from .results import Answer, LayerResult, answer_from_plain, prepared_to_plain
 from .sequence import as_whole
 from .spec import Parameters, parameters_from_plain
-from .transport import EXIT_DEVICE_LOST
+from .transport import EXIT_DEVICE_LOST, EXIT_SILENCE
 
 log = logging.getLogger(__name__)
 
 PROGRESS_EVERY_S = 0.05
-LOG_LIMIT_BYTES = 4 << 20
 
 _PR_SET_PDEATHSIG = 1
 
@@ -50,12 +54,14 @@ class _Held:
 
 
 class _Engine:
-    def __init__(self, backend: Backend, requests: BinaryIO, replies: BinaryIO) -> None:
+    def __init__(self, backend: Backend, requests: PatientReader, replies: BinaryIO) -> None:
         self._backend = backend
-        self._requests = requests
+        self._line = requests
+        self._requests = io.BufferedReader(requests)
         self._replies = replies
         self._write_lock = threading.Lock()
         self._jobs: queue.SimpleQueue[Message] = queue.SimpleQueue()
+        self._greeted = threading.Event()
         self._cancelled: set[int] = set()
         self._loaded: _Held | None = None
         self._prepared: _Held | None = None
@@ -66,11 +72,14 @@ class _Engine:
         self._send(
             "hello",
             protocol=PROTOCOL,
+            schema=SCHEMA,
             flowtui=__version__,
+            python=python_version(),
             torch=_version("torch"),
             transformers=_version("transformers"),
             devices=[asdict(device) for device in find_devices()],
         )
+        self._greeted.set()
         while True:
             self._handle(self._jobs.get())
 
@@ -81,11 +90,15 @@ class _Engine:
             while (message := read_frame(self._requests, "client")) is not None:
                 match message["type"]:
                     case "hello" if message["protocol"] != PROTOCOL:
+                        # Our own greeting tells the client more than the error would.
+                        self._greeted.wait()
                         raise ProtocolError(
                             f"The client speaks protocol {message['protocol']}, this engine {PROTOCOL}.",
                             "Install the same flowtui on both sides.",
                         )
                     case "hello":
+                        self._greet(far=message["far"])
+                    case "beat":
                         pass
                     case "ping":
                         self._send("pong", id=message["id"])
@@ -95,8 +108,10 @@ class _Engine:
                         break
                     case _:
                         self._jobs.put(message)
+            if self._line.lost_patience:
+                code = EXIT_SILENCE
         except ProtocolError as error:
-            code = 1
+            code = EXIT_SILENCE if self._line.lost_patience else 1
             self._send_error(None, error)
         except Exception:
             code = 1
@@ -105,12 +120,20 @@ class _Engine:
             # No clean-up: a kernel that runs on would hold the process, and nothing here outlives it.
             os._exit(code)
 
+    def _greet(self, *, far: bool) -> None:
+        """A client on another machine must go on speaking, and cannot see this machine's cache."""
+        self._line.patience_s = PATIENCE_S if far else None
+        if far:
+            self._backend = CachingBackend(self._backend)
+
     def _handle(self, message: Message) -> None:
         request = message["id"]
         try:
             if request in self._cancelled:
                 raise CancelledError("Cancelled.")
             match message["type"]:
+                case "examine":
+                    self._send("examined", id=request, found=examination_to_plain(self._backend.examine()))
                 case "fit":
                     self._fit(message)
                 case "load":
@@ -231,7 +254,7 @@ class _Engine:
 def serve(backend: Backend | None = None) -> NoReturn:
     """Runs an engine on this process' stdin and stdout until the client is gone."""
     # The frames get file descriptors of their own: a library that prints or asks must not reach the stream.
-    requests = os.fdopen(os.dup(0), "rb")
+    requests = PatientReader(os.dup(0), PATIENCE_S)
     replies = os.fdopen(os.dup(1), "wb")
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
@@ -241,7 +264,7 @@ def serve(backend: Backend | None = None) -> NoReturn:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     _die_with_parent()
-    _open_log()
+    open_log()
     _Engine(backend or TorchBackend(), requests, replies).run()
 
 
@@ -272,21 +295,6 @@ def _die_with_parent() -> None:
     """Asks Linux to kill this process when its parent dies; elsewhere the end of stdin does it."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
-def _open_log() -> None:
-    """Sends this process' log to a file; without a place for one it is dropped, stderr is not for tracebacks."""
-    handler: logging.Handler = logging.NullHandler()
-    try:
-        path = log_path()
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if path.exists() and path.stat().st_size > LOG_LIMIT_BYTES:
-            path.replace(path.with_suffix(".old.log"))
-        handler = logging.FileHandler(path, encoding="utf-8", errors="backslashreplace")
-    except OSError:
-        pass
-    handler.setFormatter(logging.Formatter("%(asctime)s %(process)d %(name)s %(levelname)s %(message)s"))
-    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
 
 
 if __name__ == "__main__":

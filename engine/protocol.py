@@ -3,8 +3,8 @@
 A frame is a 4-byte big-endian length and a msgpack map with a "type". Replies repeat the `id` of their request.
 Each side checks what it reads and what it writes: a frame outside the schema is a `ProtocolError`, never anything else.
 
-client -> engine   hello, fit, load, prepare, analyse, cancel, ping, bye
-engine -> client   hello (unasked, first), fitted, loaded, prepared, progress*, layer*, done, error, pong
+client -> engine   hello, examine, fit, load, prepare, analyse, cancel, ping, beat, bye
+engine -> client   hello (unasked, first), examined, fitted, loaded, prepared, progress*, layer*, done, error, pong
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from flowtui.errors import ProtocolError
 
 from .spec import RunSpec
 
-PROTOCOL = 2
+PROTOCOL = 3
 """Raised whenever a frame changes its meaning or fields."""
 
 MAX_LAYER_BYTES = 512 << 20
@@ -48,7 +48,9 @@ _LOAD: dict[str, Types] = {
 
 SCHEMA: dict[Sender, dict[str, dict[str, Types]]] = {
     "client": {
-        "hello": {"protocol": _WHOLE, "flowtui": _TEXT},
+        # far: this client is on another machine. It never stops sending beats, and cannot see the engine's cache.
+        "hello": {"protocol": _WHOLE, "flowtui": _TEXT, "far": (bool,)},
+        "examine": {"id": _WHOLE},
         "load": {"id": _WHOLE, **_LOAD},
         # analyses: {analysis, parameters, layers or None} each. Nothing is loaded.
         "fit": {"id": _WHOLE, **_LOAD, "spec": (dict,), "analyses": (list,)},
@@ -57,10 +59,23 @@ SCHEMA: dict[Sender, dict[str, dict[str, Types]]] = {
         "analyse": {"id": _WHOLE, "analysis": _TEXT, "parameters": (dict,), "layers": (list,)},
         "cancel": {"id": _WHOLE},
         "ping": {"id": _WHOLE},
+        # Says that the client is there. No reply: a line that takes none must not keep the engine from listening.
+        "beat": {},
         "bye": {},
     },
     "engine": {
-        "hello": {"protocol": _WHOLE, "flowtui": _TEXT, "torch": _TEXT, "transformers": _TEXT, "devices": (list,)},
+        # schema: version of what layers mean; it names them in caches.
+        "hello": {
+            "protocol": _WHOLE,
+            "schema": _WHOLE,
+            "flowtui": _TEXT,
+            "python": _TEXT,
+            "torch": _TEXT,
+            "transformers": _TEXT,
+            "devices": (list,),
+        },
+        # found: examination_to_plain(Examination).
+        "examined": {"id": _WHOLE, "found": (dict,)},
         # fit: fit_to_plain(Fit), or None where what is taken cannot be told.
         "fitted": {"id": _WHOLE, "fit": (dict, _NONE), "seconds": _NUMBER},
         "loaded": {"id": _WHOLE, "model": (dict,), "seconds": _NUMBER},

@@ -13,7 +13,7 @@ from .protocol import Message
 T = TypeVar("T")
 V = TypeVar("V")
 
-_LAST = frozenset({"fitted", "loaded", "prepared", "done", "error", "pong"})
+_LAST = frozenset({"examined", "fitted", "loaded", "prepared", "done", "error", "pong"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,12 +21,13 @@ class Progress:
     """How far an engine is.
 
     Attributes:
-        stage: "start", "fit", "load", "prepare", "wait" (for another process that computes the same) or an analysis'
-            name.
+        stage: "start", "fit", "load", "prepare", "wait" (for another process that computes the same), "reconnect" or an
+            analysis' name.
         analysis: The analysis, or None.
         layer: The layer (or K) at work, or None.
         fraction: Of this stage, 0 to 1, or None where nobody knows.
         seconds_left: Of this stage, or None.
+        text: What a person should read, where the stage's name does not say it.
     """
 
     stage: str
@@ -34,6 +35,7 @@ class Progress:
     layer: int | None = None
     fraction: float | None = None
     seconds_left: float | None = None
+    text: str = ""
 
 
 def to_progress(reply: Message, analysis: str | None) -> Progress:

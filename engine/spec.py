@@ -216,6 +216,11 @@ PARAMETERS: dict[str, type[Parameters]] = {
 }
 
 
+def analysis_name(parameters: Parameters) -> AnalysisName:
+    """The analysis that parameters belong to."""
+    return next(name for name in ANALYSES if type(parameters) is PARAMETERS[name])
+
+
 def parameters_from_plain(analysis: str, values: dict[str, Any]) -> Parameters:
     """Checks plain values against the analysis' parameters.
 

@@ -1,37 +1,32 @@
-"""Where an engine runs and how its process is started, watched and ended. Torch-free."""
+"""Where an engine runs, how its process is started, and what its end means. Torch-free."""
 
 from __future__ import annotations
 
-import os
 import re
-import shlex
-import shutil
 import signal
 import sys
 from dataclasses import dataclass
 
-from flowtui.errors import EngineError, UsageError
+from flowtui.errors import EngineError, LineError
+
+from .far import FORM, read_place, ssh_command
 
 EXIT_DEVICE_LOST = 75
 """Exit code of an engine whose device is unusable until a new process opens it."""
 
-_TARGET = re.compile(
-    r"ssh://(?:(?P<user>[A-Za-z0-9_][A-Za-z0-9_.-]*)@)?"
-    r"(?P<host>[A-Za-z0-9_][A-Za-z0-9_.-]*|\[[0-9A-Fa-f:.]+\])"
-    r"(?::(?P<port>[0-9]{1,5}))?/?"
-)
+EXIT_SILENCE = 76
+"""Exit code of a far engine that has heard nothing from its client for too long."""
+
+_SSH_FAILED = 255
+_NOT_FOUND = (126, 127)
+
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
-_SSH_OPTIONS = (
-    # No terminal, no forwarding of any kind; a question that ssh would ask here could not be answered.
-    "-T",
-    "-x",
-    "-a",
-    "-oClearAllForwardings=yes",
-    "-oBatchMode=yes",
-    "-oConnectTimeout=10",
-    # A line that is frozen for 6 s is dead.
-    "-oServerAliveInterval=2",
-    "-oServerAliveCountMax=3",
+# What ssh says when it cannot connect, and what to do about it.
+_ADVICE = (
+    ("permission denied|too many authentication", "ssh must get in without asking: use ssh-add, or ssh-copy-id {host}"),
+    ("host key|known_hosts", "Connect once by hand and look at the key: ssh {host}"),
+    ("resolve hostname|name or service", "Check the name, or give it an entry in ~/.ssh/config."),
+    ("refused|timed out|no route|unreachable", "Is the machine up, and does sshd listen on that port?"),
 )
 
 
@@ -49,9 +44,7 @@ class Target:
 
 
 def find_target(engine: str) -> Target:
-    """Turns "local" or "ssh://[user@]host[:port]" into a command.
-
-    The remote command is `flowtui engine`, or what FLOWTUI_REMOTE_COMMAND says (to enter an environment first).
+    """Turns "local" or `ssh://[user@]host[:port][?command=PROGRAM]` into a command.
 
     Raises:
         UsageError: It is neither.
@@ -60,37 +53,26 @@ def find_target(engine: str) -> Target:
     if engine == "local":
         # -P: a file in the current folder must not take the place of a module.
         return Target((sys.executable, "-P", "-m", "flowtui.engine.process"))
-    found = _TARGET.fullmatch(engine)
-    port = int(found["port"]) if found and found["port"] else None
-    if not found or (port is not None and not 0 < port < 65536):
-        raise UsageError(f"The engine {_plain(engine)!r} cannot be reached.", "Use local or ssh://[user@]host[:port].")
-    ssh = shutil.which("ssh")
-    if ssh is None:
-        raise EngineError("There is no ssh program on this machine.", "Install an OpenSSH client.")
-    host = found["host"].strip("[]")
-    remote = os.environ.get("FLOWTUI_REMOTE_COMMAND") or shlex.join(("flowtui", "engine"))
-    user = () if found["user"] is None else ("-l", found["user"])
-    where = () if port is None else ("-p", str(port))
-    return Target((ssh, *_SSH_OPTIONS, *user, *where, "--", host, remote), host)
+    place = read_place(engine)
+    return Target(ssh_command(place, (*place.program, "engine")), place.host)
 
 
-def describe_end(target: Target, code: int | None, stderr: list[str]) -> EngineError:
+def describe_end(target: Target, code: int | None, stderr: list[str], *, greeted: bool = True) -> EngineError:
     """Why an engine went away, in a sentence.
 
     Args:
         target: Where it ran.
         code: Exit code, negative for a signal, None where it is not known.
         stderr: Its last lines.
+        greeted: Whether it had been there at all.
     """
-    last = next((text for line in reversed(stderr) if (text := _plain(line))), "")
+    last = next((text for line in reversed(stderr) if (text := plain_line(line))), "")
     said = f": {last}" if last else ""
-    if target.host and code == 255:
-        return EngineError(f"The connection to {target.host} failed{said}.", f"Try it by hand: ssh {target.host} true")
-    if target.host and code == 127:
-        return EngineError(
-            f"There is no flowtui on {target.host}{said}.",
-            "Install it there, or say how to start it: FLOWTUI_REMOTE_COMMAND='/path/to/flowtui engine'",
-        )
+    if target.host and code is not None:
+        if (error := _describe_far_end(target.host, code, last, said, greeted)) is not None:
+            return error
+        # The shell there says 128 and the signal.
+        code = 128 - code if 128 < code < _SSH_FAILED else code
     place = f" on {target.host}" if target.host else ""
     if code is not None and code < 0:
         name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
@@ -99,7 +81,32 @@ def describe_end(target: Target, code: int | None, stderr: list[str]) -> EngineE
     return EngineError(f"The engine{place} ended (exit code {code}){said}.")
 
 
-def _plain(text: str) -> str:
+def _describe_far_end(host: str, code: int, last: str, said: str, greeted: bool) -> EngineError | None:
+    """What only an engine on another machine ends of; None where it is as anywhere."""
+    if code == EXIT_SILENCE:
+        return LineError(f"The engine on {host} heard nothing from here for a while, and ended.", _RESUME)
+    if code < 0:
+        return LineError(f"The ssh to {host} was ended{said}.", _RESUME)
+    if code == _SSH_FAILED and greeted:
+        return LineError(f"The line to {host} was lost{said}.", _RESUME)
+    if code == _SSH_FAILED:
+        hint = next(
+            (hint for words, hint in _ADVICE if re.search(words, last.lower())), "Try it by hand: ssh {host} true"
+        )
+        return LineError(f"The connection to {host} failed{said}.", hint.format(host=host))
+    if code in _NOT_FOUND:
+        hint = f"Install flowtui there, or say where it is: {FORM}, as in ?command=~/venv/bin/flowtui"
+        return EngineError(f"There is no flowtui on {host}{said}.", hint)
+    if not greeted:
+        hint = f"Look at it with: flowtui doctor --engine ssh://{host}"
+        return EngineError(f"What was started on {host} is no engine (exit code {code}){said}.", hint)
+    return None
+
+
+_RESUME = "What has arrived is kept: ask again to go on from there."
+
+
+def plain_line(text: str) -> str:
     """One short line that cannot steer a terminal."""
     line = _CONTROL.sub(" ", text).strip().rstrip(".")
     return line if len(line) <= 200 else line[:197] + "..."

@@ -9,17 +9,17 @@ from dataclasses import dataclass, field, replace
 from logging import getLogger
 from typing import Any
 
-from flowtui.cache.keys import layer_key
 from flowtui.cache.store import LayerCache
 from flowtui.errors import ProtocolError, RunFileError, UsageError
 
-from .client import EngineClient, OnProgress, analysis_name
+from .client import EngineClient, OnProgress
 from .fit import Wanted
+from .layername import WHOLE, layer_name
 from .pinned import fit_pinned, load_pinned, prepare_pinned
 from .replies import Progress
 from .results import LayerResult, Run
 from .shapes import HEAVY, check_layer
-from .spec import AnalysisName, AttentionParameters, Parameters, RunSpec, parameters_to_plain
+from .spec import AnalysisName, AttentionParameters, Parameters, RunSpec, analysis_name, parameters_to_plain
 
 __all__ = ["Progress", "Request", "Update", "complete", "create_run"]
 
@@ -225,7 +225,7 @@ class _Completion:
                 async for update in updates:
                     yield update
             return
-        key = self._key(plan, -1)
+        key = self._key(plan, WHOLE)
         while plan.missing:
             lock = self._cache.lock(key, wait_s=0)
             mine = await asyncio.to_thread(lock.__enter__)
@@ -248,7 +248,7 @@ class _Completion:
         if not isinstance(self._client, EngineClient):
             yield Update(self.run, Progress("start"))
             if self._client is None:
-                self._client = self._own = await EngineClient.start(self._engine)
+                self._client = self._own = await EngineClient.start(self._engine, spare=False)
             else:
                 self._client = await self._client()
         client = self._client
@@ -315,23 +315,8 @@ class _Completion:
         )
 
     def _key(self, plan: _Plan, layer: int) -> str:
-        """The layer's name in the cache; -1 names the whole analysis."""
-        run = self.run
-        # All but the cut of every token follow from the ids; grouping by roles or by the paper's rule does not.
-        extra: dict[str, Any] = {"groups": run.tokens.group.tobytes()}
-        if plan.request.analysis == "truncation":
-            extra |= {"max_new_tokens": run.spec.max_new_tokens, "stopped": run.answer.stopped}
-        return layer_key(
-            fingerprint=run.model.fingerprint,
-            processor="",  # the fingerprint covers the processor's files
-            dtype=run.model.dtype,
-            token_ids=run.tokens.ids,
-            images=run.spec.images,
-            answer_ids=run.answer.ids,
-            analysis=plan.request.analysis,
-            parameters={**plan.plain, **extra},
-            layer=layer,
-        )
+        run, request = self.run, plan.request
+        return layer_name(run.spec, run.model, run.tokens, run.answer, request.analysis, plan.plain, layer)
 
     def _notices(self) -> tuple[str, ...]:
         return () if self._cache is None else self._cache.take_notices()

@@ -8,6 +8,7 @@ FlowtuiError (1)
 │   └── UnsupportedModelError (5)  loaded, but its structure is not one the engine can take apart
 ├── EngineError (6)         the engine process failed or went away
 │   ├── ProtocolError (6)   a frame that is malformed, too large or unknown
+│   ├── LineError (6)       the line to another machine cannot be made, or was lost
 │   └── OutOfMemoryError (7)  with needed and free bytes in the message
 ├── CheckFailedError (8)    a check ran and its numbers were not good enough
 └── CancelledError (130)    the user cancelled
@@ -82,6 +83,10 @@ class ProtocolError(EngineError):
     """A frame that is malformed, too large or unknown."""
 
 
+class LineError(EngineError):
+    """The line to an engine on another machine cannot be made, or was lost."""
+
+
 class OutOfMemoryError(EngineError):
     """Not enough memory, after a retry in smaller chunks."""
 
@@ -111,6 +116,7 @@ KINDS: dict[str, type[FlowtuiError]] = {
         UnsupportedModelError,
         EngineError,
         ProtocolError,
+        LineError,
         OutOfMemoryError,
         CheckFailedError,
         CancelledError,

@@ -12,6 +12,7 @@ Behaviour (all optional):
     fit         {weights: bytes, too_big: how many of the analyses do not fit}; without it nothing is told
     seconds     what an analysis is said to take
     stderr      text for stderr at the start
+    found       what an examination finds
     exit        exit code to end with at the start
     protocol    protocol version to pretend
     greeting    text written to the real stdout before the first frame
@@ -36,6 +37,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from flowtui import errors
 from flowtui.engine import process, spec
+from flowtui.engine.examination import Examination
 from flowtui.engine.fit import Fit, Need
 from flowtui.engine.results import Answer, LayerResult, ModelInfo, Prepared, Run
 from tests.factories import random_run
@@ -106,6 +108,9 @@ class FakeBackend:
         return Fit(
             name, "float32", "cpu", self.behaviour["fit"]["weights"], is_held, 1 << 30, 30, 9, 3, 1 << 10, None, needs
         )
+
+    def examine(self) -> Examination:
+        return Examination(**{"built_for": "the CPU", "cache_folder": "/cache", **self.behaviour.get("found", {})})
 
     def seconds(self, loaded: Any, inputs: Any, parameters: Any, layers: Any) -> float | None:
         return self.behaviour.get("seconds")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shlex
 import signal
 import stat
 import subprocess
@@ -12,15 +13,17 @@ import sys
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
+from flowtui import __version__
 from flowtui.engine import link
 from flowtui.engine.client import EngineClient, Progress
 from flowtui.engine.results import LayerResult, Prepared
 from flowtui.engine.spec import CamParameters, RunSpec, TruncationParameters
 from flowtui.engine.transport import describe_end, find_target
-from flowtui.errors import CancelledError, EngineError, FlowtuiError, OutOfMemoryError, ProtocolError, UsageError
+from flowtui.errors import CancelledError, EngineError, FlowtuiError, OutOfMemoryError, ProtocolError
 from tests.engine.fake_engine import LAYERS, expected_layer
 from tests.factories import png
 
@@ -66,7 +69,7 @@ async def everything(client: EngineClient) -> None:
 
 
 def pid_of(client: EngineClient) -> int:
-    return client._link._process.pid
+    return client._talk.link._process.pid
 
 
 async def gone(pidfd: int) -> bool:
@@ -330,7 +333,9 @@ async def test_replies_that_are_not_valid_are_protocol_errors() -> None:
     # An engine that speaks the protocol and then sends a model that is none.
     code = (
         "import sys; from flowtui.engine.protocol import *; w = sys.stdout.buffer\n"
-        "w.write(encode('engine', 'hello', protocol=PROTOCOL, flowtui='', torch='', transformers='', devices=[]))\n"
+        "from flowtui.cache.keys import SCHEMA\n"
+        "v = dict.fromkeys(('flowtui', 'python', 'torch', 'transformers'), '')\n"
+        "w.write(encode('engine', 'hello', protocol=PROTOCOL, schema=SCHEMA, devices=[], **v))\n"
         "w.flush(); r = sys.stdin.buffer; read_frame(r, 'client'); m = read_frame(r, 'client')\n"
         "w.write(encode('engine', 'loaded', id=m['id'], model={'name': 3}, seconds=0)); w.flush(); r.read()\n"
     )
@@ -369,7 +374,7 @@ async def test_a_slow_reader_holds_the_engine_back(tmp_path: Path, monkeypatch: 
             await blocked.wait()
             for _ in range(3000):  # as many chances to read on
                 await asyncio.sleep(0)
-            (call,) = client._link._calls.values()
+            (call,) = client._talk.link._calls.values()
             assert call._replies.qsize() == link.WAITING_REPLIES
             assert len((tmp_path / "count").read_text().split("\n")) < 40
 
@@ -414,11 +419,13 @@ def fake_ssh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "arguments"
 
 
-async def test_ssh_runs_the_remote_command_with_keepalive_and_without_questions(
-    fake_ssh: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("FLOWTUI_REMOTE_COMMAND", f"{sys.executable} {FAKE} '{{}}'")
-    async with await EngineClient.start("ssh://ann@gpu-1.lab.example:2222") as client:
+def far(*words: object, host: str = "box") -> str:
+    """The address of an engine that these words start."""
+    return f"ssh://{host}?command={quote(shlex.join(map(str, words)), safe='')}"
+
+
+async def test_ssh_runs_the_remote_command_with_keepalive_and_without_questions(fake_ssh: Path) -> None:
+    async with await EngineClient.start(far(sys.executable, FAKE, "{}", host="ann@gpu-1.lab.example:2222")) as client:
         assert (await prepare(client)).answer.text == "a red circle"
     arguments = fake_ssh.read_text().split("\n")
     assert {"-oServerAliveInterval=2", "-oServerAliveCountMax=3", "-oBatchMode=yes"} <= set(arguments)
@@ -427,63 +434,23 @@ async def test_ssh_runs_the_remote_command_with_keepalive_and_without_questions(
     assert arguments[arguments.index("--") + 1] == "gpu-1.lab.example"
 
 
-async def test_a_far_engine_that_is_not_installed_says_what_to_do(
-    fake_ssh: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("words", "text", "hint"),
+    [
+        (("/nonexistent/flowtui",), "no flowtui on box", "?command="),
+        (("env", "true"), "is no engine", "flowtui doctor --engine ssh://box"),
+        ((sys.executable, FAKE, '{"protocol": 99}'), f"here is flowtui {__version__}", "both sides"),
+        ((sys.executable, FAKE, '{"greeting": "Welcome"}'), "'Welc'", "start-up file on box"),
+        (("sh", "-c", "exit 255"), "connection to box failed", "ssh box true"),
+    ],
+)
+async def test_a_far_engine_that_is_none_says_what_to_do(
+    fake_ssh: Path, words: tuple[object, ...], text: str, hint: str
 ) -> None:
-    monkeypatch.setenv("FLOWTUI_REMOTE_COMMAND", "/nonexistent/flowtui engine")
-    with pytest.raises(EngineError, match="no flowtui on box") as caught:
-        await EngineClient.start("ssh://box")
-    assert "FLOWTUI_REMOTE_COMMAND" in caught.value.hint
-
-
-@pytest.mark.parametrize(
-    "engine",
-    [
-        "ssh://-oProxyCommand=touch x",
-        "ssh://-oProxyCommand=x",
-        "ssh://a@-b",
-        "ssh://-l@host",
-        "ssh://host name",
-        "ssh://host\n",
-        "ssh://host\x00",
-        "ssh://host:0",
-        "ssh://host:65536",
-        "ssh://host:22:22",
-        "ssh://ho%st",
-        "ssh://$(x)",
-        "ssh://",
-        "ssh://@host",
-        "ssh://host/path",
-        "host",
-        "Local",
-        "",
-        "ssh://höst",
-    ],
-)
-def test_places_that_could_be_options_or_commands_are_refused(engine: str) -> None:
-    with pytest.raises(UsageError) as caught:
-        find_target(engine)
-    assert "\n" not in caught.value.message
-
-
-@pytest.mark.parametrize(
-    ("engine", "tail"),
-    [
-        ("ssh://box", ["--", "box"]),
-        ("ssh://a.b@box_1.x:22/", ["-l", "a.b", "-p", "22", "--", "box_1.x"]),
-        ("ssh://[::1]:2200", ["-p", "2200", "--", "::1"]),
-    ],
-)
-def test_places_become_arguments(fake_ssh: Path, monkeypatch: pytest.MonkeyPatch, engine: str, tail: list[str]) -> None:
-    monkeypatch.delenv("FLOWTUI_REMOTE_COMMAND", raising=False)
-    command = find_target(engine).command
-    assert list(command[-len(tail) - 1 :]) == [*tail, "flowtui engine"]
-
-
-def test_without_ssh_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", "/nonexistent")
-    with pytest.raises(EngineError, match="no ssh"):
-        find_target("ssh://box")
+    with pytest.raises(EngineError) as caught:
+        await EngineClient.start(far(*words))
+    assert text in caught.value.message
+    assert hint in caught.value.hint
 
 
 def test_ends_are_described_in_one_clean_line() -> None:

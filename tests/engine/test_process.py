@@ -346,7 +346,7 @@ def test_garbage_is_answered_with_an_error_and_the_end(start: Start, garbage: by
 
 def test_a_client_of_another_protocol_is_told_so(start: Start) -> None:
     engine = start()
-    tell(engine, "hello", protocol=PROTOCOL + 1, flowtui="9")
+    tell(engine, "hello", protocol=PROTOCOL + 1, flowtui="9", far=False)
     reply = hear_last(engine)
     assert reply["kind"] == "ProtocolError"
     assert str(PROTOCOL + 1) in reply["message"]

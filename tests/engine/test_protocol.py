@@ -35,7 +35,7 @@ def framed(payload: bytes) -> bytes:
 @pytest.mark.parametrize(
     ("sender", "kind", "values"),
     [
-        ("client", "hello", {"protocol": protocol.PROTOCOL, "flowtui": "0.1.0"}),
+        ("client", "hello", {"protocol": protocol.PROTOCOL, "flowtui": "0.1.0", "far": False}),
         ("client", "load", LOAD),
         ("client", "analyse", {"id": 2, "analysis": "cam", "parameters": {"seed": 1}, "layers": [0, 5]}),
         ("client", "fit", {**LOAD, "spec": {}, "analyses": [{"analysis": "cam", "parameters": {}, "layers": None}]}),

@@ -148,7 +148,7 @@ async def create(
     cache: LayerCache | None,
 ) -> None:
     """Makes a run from a spec, with one engine for everything."""
-    async with await EngineClient.start(engine) as client:
+    async with await EngineClient.start(engine, spare=False) as client:
         wanted = [(parameters_from_plain(name, dict(settings.get(name, {}))), layers) for name in analyses]
         work.run = await create_run(spec, client=client, on_progress=reporter.progress, wanted=wanted)
         requests = choose(work.run, analyses, settings, layers)
@@ -195,7 +195,7 @@ class SharedEngine:
     def __enter__(self) -> Self:
         if self._jobs > 1:
             try:
-                self.client = self._runner.run(EngineClient.start(self._engine))
+                self.client = self._runner.run(EngineClient.start(self._engine, spare=False))
             except BaseException:
                 self._runner.close()
                 raise
