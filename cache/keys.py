@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from flowtui.errors import CacheError
 
-SCHEMA = 1
+SCHEMA = 2
 """Goes up whenever an analysis' numbers or arrays change meaning: every older entry is then simply never asked for."""
 
 _DIGEST_BYTES = 32
