@@ -29,6 +29,11 @@ from .spec import ANALYSES, PARAMETERS, AnalysisName, Parameters, TruncationPara
 
 log = logging.getLogger(__name__)
 
+Run = Callable[
+    [Loaded, Inputs, Parameters, list[int], Callable[[LayerResult], None], Callable[[int, float], None]], None
+]
+"""(model, inputs, parameters, layers, on_layer, check): computes one analysis, checking before each layer."""
+
 _UNITS = {"": 1, "bytes": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
 
 
@@ -58,6 +63,28 @@ def run_analysis(
             told by then. With needed and free bytes.
         UsageError: No such layer.
     """
+    run_fitted(loaded, inputs, parameters, layers, _run, on_layer, on_progress, cancelled)
+
+
+def run_fitted(
+    loaded: Loaded,
+    inputs: Inputs,
+    parameters: Parameters,
+    layers: Sequence[int] | None,
+    run: Run,
+    on_layer: Callable[[LayerResult], None],
+    on_progress: Callable[[int, float], None],
+    cancelled: Callable[[], bool],
+) -> None:
+    """`run_analysis` with another way to run it.
+
+    Args:
+        loaded, inputs, parameters, layers, on_layer, on_progress, cancelled: As for `run_analysis`.
+        run: Computes the analysis of these layers, or of more; called once more where memory was short.
+
+    Raises:
+        CancelledError, OutOfMemoryError, UsageError: As `run_analysis`.
+    """
     count = loaded.info.layers + isinstance(parameters, TruncationParameters)
     wanted = sorted(set(range(count) if layers is None else layers))
     if wanted and not 0 <= wanted[0] <= wanted[-1] < count:
@@ -83,7 +110,7 @@ def run_analysis(
     def attempt() -> None:
         if cancelled():
             raise CancelledError("Cancelled.")
-        _run(loaded, inputs, parameters, [layer for layer in wanted if layer not in delivered], deliver, check)
+        run(loaded, inputs, parameters, [layer for layer in wanted if layer not in delivered], deliver, check)
 
     with limits(need.chunk_bytes, recompute=need.recompute):
         shortage = _shortage(attempt, loaded)

@@ -62,13 +62,14 @@ class Inputs:
         return int(self.model_inputs["input_ids"].shape[1])
 
 
-def prepare(loaded: Loaded, spec: RunSpec, answer: Answer | None = None) -> Inputs:
+def prepare(loaded: Loaded, spec: RunSpec, answer: Answer | None = None, *, may_be_empty: bool = False) -> Inputs:
     """Builds the prompt, finds the answer to analyse and every token's place.
 
     Args:
         loaded: The model.
         spec: Images and texts. Its answer, where it has one, is tokenised; else the model answers greedily.
         answer: An answer that an earlier preparation of the same spec found: taken id by id, nothing is decoded.
+        may_be_empty: Whether an answer without a single token is one: there are no answer rows then.
 
     Raises:
         UsageError: An image that cannot be read, an empty answer, a text that holds the model's image placeholder, a
@@ -89,7 +90,9 @@ def prepare(loaded: Loaded, spec: RunSpec, answer: Answer | None = None) -> Inpu
     )
     if answer is None:
         answer = _given(loaded, spec.answer, prompt) if spec.answer is not None else _greedy(loaded, spec, prompt)
-    elif not answer.ids or not all(0 <= i < _vocabulary(loaded) for i in answer.ids):
+        if not answer.ids and not may_be_empty:
+            raise UsageError("The model's answer is empty: it ends at once.", "Ask differently, or give an answer.")
+    elif not (answer.ids or may_be_empty) or not all(0 <= i < _vocabulary(loaded) for i in answer.ids):
         raise UsageError("The run's answer has tokens that this model does not know.", "Was the run made with it?")
     _check_length(loaded, start + len(answer.ids))
     model_inputs = _with_answer(loaded, prompt, answer.ids)
@@ -102,7 +105,7 @@ def prepare(loaded: Loaded, spec: RunSpec, answer: Answer | None = None) -> Inpu
         model_inputs,
         start,
         torch.arange(start, len(ids), device=loaded.device) - 1,
-        torch.tensor(answer.ids, device=loaded.device),
+        torch.tensor(answer.ids, dtype=torch.long, device=loaded.device),
         torch.as_tensor(image_positions, device=loaded.device),
         spec.max_new_tokens,
         loaded.stop_ids,
@@ -191,8 +194,6 @@ def _greedy(loaded: Loaded, spec: RunSpec, prompt: dict[str, Tensor]) -> Answer:
     ids = tuple(int(i) for i in made[0, start:])
     stopped = bool(ids) and ids[-1] in loaded.stop_ids
     ids = ids[:-1] if stopped else ids
-    if not ids:
-        raise UsageError("The model's answer is empty: it ends at once.", "Ask differently, or give an answer.")
     return Answer(ids, decode_answer(loaded, ids), _pieces(loaded, ids), given=False, stopped=stopped)
 
 

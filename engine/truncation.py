@@ -91,9 +91,8 @@ def run_many(
     Raises:
         UsageError, UnsupportedModelError: As `run`.
     """
-    curve = _Curve(loaded, parameters, layers)
-    first: tuple[Inputs, Recording] | None = None
-    for i, inputs in enumerate(many if curve.ks else ()):
+    sharing = Sharing(loaded, parameters, layers)
+    for i, inputs in enumerate(many):
 
         def deliver(result: LayerResult, i: int = i) -> None:
             on_layer(i, result)
@@ -101,11 +100,43 @@ def run_many(
         def part(layer: int, fraction: float, i: int = i) -> None:
             check(layer, (i + fraction) / len(many))
 
-        recording = curve.draw(inputs, first, deliver, part)
-        if recording is None:
-            continue
-        if parameters.strategy == "all" and (first is None or shared_length(first[0], inputs) is None):
-            first = inputs, recording
+        sharing.draw(inputs, deliver, part)
+
+
+class Sharing:
+    """Curves of one question after the other; those that begin alike, image included, run what they share once.
+
+    What is computed for a question depends on those before it that it begins like, and on nothing else: with
+    `pass_over` in the place of `draw` for some of them, the others' results are the same to the last bit.
+    """
+
+    def __init__(self, loaded: Loaded, parameters: TruncationParameters, layers: Sequence[int]) -> None:
+        """Arguments and errors as for `run`; only with the strategy "all" is work shared."""
+        self._curve = _Curve(loaded, parameters, layers)
+        self._first: tuple[Inputs, Recording] | None = None
+
+    @torch.no_grad()
+    def draw(
+        self, inputs: Inputs, on_layer: Callable[[LayerResult], None], check: Callable[[int, float], None]
+    ) -> None:
+        """One question's curve; arguments and errors as for `run`."""
+        if not self._curve.ks:
+            return
+        recording = self._curve.draw(inputs, self._first, on_layer, check)
+        if recording is not None and self._is_new(inputs):
+            self._first = inputs, recording
+
+    @torch.no_grad()
+    def pass_over(self, inputs: Inputs, check: Callable[[int, float], None]) -> None:
+        """Takes a question whose curve is there already: what others may share of it is run, and nothing else."""
+        if self._is_new(inputs) and not is_hybrid(self._curve.loaded):
+            self._first = inputs, self._curve.pass_whole(inputs, check)
+
+    def _is_new(self, inputs: Inputs) -> bool:
+        """Whether what follows should begin like this question and no earlier one."""
+        if self._curve.parameters.strategy != "all":
+            return False
+        return self._first is None or shared_length(self._first[0], inputs) is None
 
 
 class _Curve:
@@ -160,6 +191,13 @@ class _Curve:
             decode(loaded, inputs, recording, None, [full.branch], progress.decoding(self.count))
             on_layer(full.result(full.itself()))
         return recording
+
+    def pass_whole(self, inputs: Inputs, check: Callable[[int, float], None]) -> Recording:
+        """One question's full pass alone, just as `draw` begins with it."""
+        kept = Kept(self.loaded, inputs, self.parameters)
+        below = [k for k in self.ks if k < self.count]
+        with kept.watching(below):
+            return record(self.loaded, inputs, below, kept.positions, _Progress(check, self.count, ()).layer)
 
     def _draw_slowly(
         self,
