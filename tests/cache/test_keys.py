@@ -23,7 +23,7 @@ BASE: dict[str, Any] = {
     "analysis": "cam",
     "parameters": {"site": "input", "noise": 0.1, "seed": 0, "per_token": True, "r": None},
     "layer": 4,
-    "schema": 1,
+    "schema": 2,
 }
 
 OTHERS: list[dict[str, Any]] = [
@@ -52,7 +52,7 @@ OTHERS: list[dict[str, Any]] = [
     {"parameters": {**BASE["parameters"], "extra": None}},
     {"layer": 5},
     {"layer": 0},
-    {"schema": 2},
+    {"schema": 3},
 ]
 
 
@@ -95,7 +95,7 @@ def test_the_encoding_does_not_drift() -> None:
         "layer": block("i", b"1f"),
         "parameters": block("d", text("per_token") + block("c", b"True")),
         "processor": text("p"),
-        "schema": block("i", b"1"),
+        "schema": block("i", b"2"),
         "token_ids": block("b", b"\x05" + bytes(7) + b"\x07" + bytes(7)),
     }
     encoded = block("d", b"".join(text(name) + fields[name] for name in sorted(fields)))
