@@ -22,6 +22,7 @@ STAGES = {
     "load": "loading the model",
     "prepare": "answering",
     "wait": "waiting for another process",
+    "reconnect": "connecting again",
 }
 
 
@@ -60,10 +61,13 @@ class Reporter:
             self._bars = None
 
     def progress(self, progress: Progress) -> None:
-        """Shows one step; a new stage starts a new bar."""
-        if self._bars is None:
-            return
+        """Shows one step; a new stage starts a new bar. A line that is lost is said everywhere."""
         stage = progress.analysis or progress.stage
+        if stage == "reconnect" and stage != self._stage:
+            self.notice(progress.text)
+        if self._bars is None:
+            self._stage = stage
+            return
         if self._task is None or stage != self._stage:
             if self._task is not None:
                 self._bars.remove_task(self._task)

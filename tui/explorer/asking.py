@@ -17,6 +17,7 @@ from flowtui.tui.text import visible
 
 from . import computing
 from .askscreen import AskScreen
+from .banner import show_banner
 from .frame import Busy
 from .look import look_from_plain
 from .memory import limits_of
@@ -94,6 +95,7 @@ class Asking(Opening):
         """Shows how far the answer is."""
         stage = computing.STAGES.get(event.progress.stage, event.progress.stage)
         self.be_busy(Busy(stage, event.progress.fraction, event.progress.seconds_left))
+        show_banner(self, event.progress.text)
         self._show()
 
     def on_answered(self, event: Answered) -> None:

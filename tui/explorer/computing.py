@@ -37,6 +37,7 @@ STAGES = {
     "fit": "looking at what it takes",
     "prepare": "preparing the question",
     "wait": "waiting for another process that computes the same",
+    "reconnect": "connecting again",
 }
 """The workflow's stages in words; others are named as they are."""
 
@@ -46,6 +47,8 @@ class Engine(Protocol):
 
     local: bool
     """Whether it is on this machine, and sees its folders."""
+    on_lost: Callable[[FlowtuiError], None] | None
+    """Called with the reason when it goes away unasked."""
 
     def compute(self, run: Run, requests: Sequence[Request]) -> AsyncGenerator[Update, None]:
         """Adds what a run lacks, as `flowtui.engine.workflow.complete` does."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
 from flowtui.engine.results import Run
 from flowtui.engine.spec import Parameters, RunSpec
-from flowtui.errors import CacheError
+from flowtui.errors import CacheError, FlowtuiError
 
 if TYPE_CHECKING:
     from flowtui.cache.store import LayerCache
@@ -21,15 +21,17 @@ class KeptEngine:
     """Cache first, then the engine at a place. Nothing of either is imported before it is needed.
 
     Args:
-        place: "local" or "ssh://[user@]host[:port]".
+        place: "local" or `ssh://[user@]host[:port][?command=PROGRAM]`.
 
     Attributes:
         local: Whether it is on this machine, and sees its folders.
+        on_lost: Called with the reason when the engine goes away unasked.
     """
 
     def __init__(self, place: str) -> None:
         self._place = place
         self.local = place == "local"
+        self.on_lost: Callable[[FlowtuiError], None] | None = None
         self._client: EngineClient | None = None
 
     async def compute(self, run: Run, requests: Sequence[Request]) -> AsyncGenerator[Update, None]:
@@ -71,7 +73,12 @@ class KeptEngine:
             await self.close()
         if self._client is None:
             self._client = await EngineClient.start(self._place)
+            self._client.on_lost(self._lost)
         return self._client
+
+    def _lost(self, error: FlowtuiError) -> None:
+        if self.on_lost is not None:
+            self.on_lost(error)
 
 
 def _import_workflow() -> Any:

@@ -15,13 +15,14 @@ from textual.worker import Worker
 
 from flowtui.engine.results import Run
 from flowtui.engine.spec import DEMO_MODEL
-from flowtui.errors import FlowtuiError
+from flowtui.errors import FlowtuiError, LineError
 from flowtui.tui.config import Config
 from flowtui.tui.draw.graphics import Graphics
 from flowtui.tui.draw.tabs import Tab
 from flowtui.tui.text import visible
 
 from . import computing
+from .banner import EngineLost, show_banner
 from .dialogs import ConfirmScreen
 from .frame import Busy
 from .question import full_name
@@ -41,7 +42,7 @@ class Working(Shell):
 
     def __init__(
         self,
-        run: Run,
+        run: Run | None,
         path: Path | None,
         graphics: Graphics,
         state_file: Path | None,
@@ -53,6 +54,8 @@ class Working(Shell):
         self._trusted: set[tuple[str, str | None]] = set()
         self._job: Session | None = None
         self._worker: Worker[None] | None = None
+        if engine is not None:
+            engine.on_lost = self._lost
 
     async def on_unmount(self) -> None:
         """Writes what has arrived until now and ends the engine."""
@@ -131,6 +134,7 @@ class Working(Shell):
 
     def _start(self, messages: AsyncGenerator[Message, None]) -> None:
         self.busy = Busy("starting")
+        show_banner(self, "")
         self._worker = self.run_worker(computing.stream(self.post_message, messages), group="compute")
         self._show()
 
@@ -148,6 +152,7 @@ class Working(Shell):
 
     def action_cancel(self) -> None:
         """Cancels the computation; what has arrived stays."""
+        show_banner(self, "")
         if self._worker is not None and self.busy is not None:
             self.busy = Busy("cancelling")
             self._worker.cancel()
@@ -160,6 +165,7 @@ class Working(Shell):
             self.notify(update.notice)
         if update.progress is not None:
             self.be_busy(computing.busy_from(update.progress, update.run))
+        show_banner(self, update.progress.text if update.progress is not None else "")
         if self._job is not None:
             self._job.replace(update.run)
         self._show()
@@ -169,6 +175,14 @@ class Working(Shell):
         if self.busy is not None and self.busy.text != "cancelling":
             self.busy = busy
 
+    def _lost(self, error: FlowtuiError) -> None:
+        self.post_message(EngineLost(error))
+
+    def on_engine_lost(self, event: EngineLost) -> None:
+        """Says that the engine is gone, where no computation will."""
+        if self.busy is None:
+            show_banner(self, f"{event.error.message} The next computation starts it again.")
+
     def on_ended(self, event: computing.Ended) -> None:
         """Says how it ended, and writes what has arrived."""
         job, self._job, self.busy, self._worker = self._job, None, None, None
@@ -177,6 +191,7 @@ class Working(Shell):
             self.notify("Cancelled. What had arrived is kept." if job else "Cancelled. The question was not answered.")
         elif event.error is not None:
             self.notify(str(event.error), title="Computing failed", severity="error", timeout=12)
+        show_banner(self, event.error.message if isinstance(event.error, LineError) else "")
         if job is not None:
             self._save(job)
 
