@@ -6,6 +6,12 @@ reads its cliffs off curves of means and gives no interval.
 Scores are ratios of sums, which covers both a mean (every denominator is 1) and CHAIR (hallucinated over all mentions):
 D(K) = sum of numerators at K / sum of denominators at K, minus the same at L, in units of the score, larger is better.
 All images' items are drawn together, for questions on one image are not independent.
+
+Departure, stricter: the isotonic fit takes the best of many averages, so alone it finds a cliff too early several times
+as often as its level says where a long stretch lies near the margin (docs/cliff.md). The bound is the lower of two. The
+second one rests on the same assumption, that D does not fall: every average over i..K is then at most D(K), and the
+highest lower bound of these averages, calibrated for their number, is one for D(K). And both are drawn with one item
+more that loses at every K below L: about exact where so few items change that the sample may hold none.
 """
 
 from __future__ import annotations
@@ -36,21 +42,25 @@ class Curve:
     Attributes:
         score: [L+1] score at each K.
         difference: [L+1] score at K minus score at L; the last is 0.
+        score_low, score_high: [L+1] 5th and 95th percentile of the score at each K.
         low, high: [L+1] simultaneous bands (max-t) of `difference`, raw: a real gain shows here.
-        bound: [L+1] lower bound of the isotonic curve, by which the cliff is found.
+        bound: [L+1] lower bound of `difference`, by which the cliff is found.
         k: The cliff: smallest K whose bound and all later ones exceed -margin; None: none below L.
-        interval: (first, last) K of the replicates' own cliffs, 5th to 95th percentile; L stands for "none".
+        interval: (first, last): 5th to 95th percentile of the replicates' own cliffs, as far as `k` at least; L stands
+            for "none".
         margin: delta.
         items, clusters: How many items, and images.
-        discordance: Largest part of items whose score differs between a K at or after the cliff (any K, if there is
-            none) and L.
-        needed: Items for 80 % power at that discordance.
+        discordance: Largest part of items whose score differs between a K at or after the cliff and L; without a
+            cliff, the smallest part at any K.
+        needed: Items for 80 % power at those K, for what really loses nothing.
         best_gain: Largest difference below L.
         best_gain_by_chance: What the largest of as many differences reaches in 95 % of draws where none is real.
     """
 
     score: Floats
     difference: Floats
+    score_low: Floats
+    score_high: Floats
     low: Floats
     high: Floats
     bound: Floats
@@ -68,18 +78,18 @@ class Curve:
     def verdict(self) -> str:
         """One sentence that can say "none"."""
         points = 100 * self.margin
-        enough = (
-            ""
-            if self.items >= self.needed
-            else f" Too few items to certify much: {self.items} of about {self.needed} for 80 % power."
-        )
+        few = self.items < self.needed
         if self.k is None:
-            return f"No cliff: no K below {len(self.score) - 1} loses less than {points:g} points for certain.{enough}"
-        first, last = self.interval
-        return (
-            f"From K = {self.k} on (interval {first} to {last}) cutting the image loses less than {points:g} points,"
-            f" at a level of {LEVEL:g}.{enough}"
-        )
+            power = f" {self.items} items are too few to certify any K: " if few else ""
+            words = f"No cliff: no K below {len(self.score) - 1} loses less than {points:g} points for certain.{power}"
+        else:
+            first, last = self.interval
+            power = f" With {self.items} items it may be found late: " if few else ""
+            words = (
+                f"From K = {self.k} on (interval {first} to {last}) cutting the image loses less than {points:g} "
+                f"points, at a level of {LEVEL:g}.{power}"
+            )
+        return words + (f"about {self.needed} are needed for 80 % power." if few else "")
 
     @property
     def gain_verdict(self) -> str:
@@ -128,31 +138,43 @@ def find_curve(
     score = _ratio(numerator.sum(0), denominator.sum(0))
     difference = sign * (score - score[-1])
     _, index = np.unique(clusters, return_inverse=True)
-    count = int(index.max()) + 1
-    drawn = sign * _bootstrap(numerator, denominator, index, count, replicates, seed)
-    drawn = drawn - drawn[:, -1:]
+    sums = _sum_clusters(numerator, denominator, index)
+    draws = _draw(sums, replicates, seed)
+    scores = _ratio(*draws)
+    drawn = _differences(scores, sign)
     low, high, by_chance = _bands(drawn, difference)
-    fitted = _isotonic(drawn)
-    bound = np.quantile(fitted, LEVEL, axis=0)
-    k = _first_after_all_exceed(bound[None], margin)[0]
-    own = _first_after_all_exceed(fitted, margin)
-    last = numerator.shape[1] - 1
-    found = None if k >= last else int(k)
-    interval = np.quantile(own, (LEVEL, 1 - LEVEL), method="nearest").astype(int)
-    discordance = _discordance(numerator, denominator, 0 if found is None else found)
+    unit = _unit(numerator)
+    lost = _lost_item(numerator, denominator, sign * unit)
+    times = np.random.default_rng((seed, 1)).poisson(1, (1, replicates, 1))
+    careful = _differences(_ratio(*(draws + times * lost)), sign)
+    fitted = _isotonic(careful)
+    centre = _differences(_ratio(*(sums.sum(axis=1, keepdims=True) + lost)), sign)[0]
+    bound = np.minimum(np.quantile(fitted, LEVEL, axis=0), _window_bound(careful, centre))
+    last = len(score) - 1
+    k = int(_first_after_all_exceed(bound[None], margin)[0])
+    own = np.quantile(_first_after_all_exceed(fitted, margin), (LEVEL, 1 - LEVEL), method="nearest").astype(int)
+    differs = ((numerator != numerator[:, -1:]) | (denominator != denominator[:, -1:])).mean(axis=0)[:-1]
+    # What one item adds to the variance. For one question per image, right or wrong, and no real loss: the discordance.
+    variance = len(numerator) * drawn.var(axis=0)[:-1]
+    low_score, high_score = np.quantile(scores, (LEVEL, 1 - LEVEL), axis=0)
     return Curve(
         score=score,
         difference=difference,
+        score_low=low_score,
+        score_high=high_score,
         low=low,
         high=high,
         bound=bound,
-        k=found,
-        interval=(int(interval[0]), int(interval[1])),
+        k=k if k < last else None,
+        interval=(int(own[0]), max(k, int(own[1]))),
         margin=margin,
         items=len(numerator),
-        clusters=count,
-        discordance=discordance,
-        needed=items_needed(discordance, margin),
+        clusters=sums.shape[1],
+        discordance=float(differs[k:].max() if k < last else differs.min()),
+        needed=max(
+            items_needed(float(variance[k:].max() if k < last else variance.min()), margin),
+            items_needed_without_change(margin / (unit / denominator[:, -1].mean())) if denominator.any() else 0,
+        ),
         best_gain=float(difference[:-1].max()),
         best_gain_by_chance=by_chance,
     )
@@ -163,20 +185,51 @@ def items_needed(discordance: float, margin: float) -> int:
     return math.ceil(discordance * (POWER_FACTOR / margin) ** 2)
 
 
+def items_needed_without_change(margin: float) -> int:
+    """Items among which a change that `margin` of all items undergo shows at least once, in 95 % of samples."""
+    return math.ceil(3 / margin)
+
+
 def _ratio(numerator: Floats, denominator: Floats) -> Floats:
     """0 where nothing can be counted: a data set without any mention has no wrong one."""
     return np.divide(numerator, denominator, out=np.zeros_like(numerator), where=denominator > 0)
 
 
-def _bootstrap(
-    numerator: Floats, denominator: Floats, index: NDArray[np.integer], count: int, replicates: int, seed: int
-) -> Floats:
-    """Scores of each draw of `count` clusters: [B L+1]."""
-    of_clusters = np.zeros((2, count, numerator.shape[1]))
-    np.add.at(of_clusters[0], index, numerator)
-    np.add.at(of_clusters[1], index, denominator)
-    weights = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=replicates)
-    return _ratio(weights @ of_clusters[0], weights @ of_clusters[1])
+def _differences(scores: Floats, sign: float) -> Floats:
+    """D(K) of each row of scores: [rows L+1]."""
+    return sign * (scores - scores[:, -1:])
+
+
+def _sum_clusters(numerator: Floats, denominator: Floats, index: NDArray[np.integer]) -> Floats:
+    """Numerators and denominators of each cluster: [2 clusters L+1]."""
+    sums = np.zeros((2, int(index.max()) + 1, numerator.shape[1]))
+    np.add.at(sums[0], index, numerator)
+    np.add.at(sums[1], index, denominator)
+    return sums
+
+
+def _unit(numerator: Floats) -> float:
+    """Size of a change where an item changes; without any, of what an item can lose."""
+    changes = np.abs(numerator - numerator[:, -1:])
+    for sizes in (changes, np.abs(numerator)):
+        if (sizes > 0).any():
+            return float(sizes[sizes > 0].mean())
+    return 1.0
+
+
+def _lost_item(numerator: Floats, denominator: Floats, loss: float) -> Floats:
+    """Numerator and denominator of an average item, but for a loss at every K below L: [2 1 L+1]."""
+    row = np.stack([np.full(numerator.shape[1], each[:, -1].mean()) for each in (numerator, denominator)])
+    row[0, :-1] -= loss
+    return row[:, None]
+
+
+def _draw(sums: Floats, replicates: int, seed: int) -> Floats:
+    """Numerators and denominators of each draw of as many clusters as there are: [2 B L+1]."""
+    count = sums.shape[1]
+    rng = np.random.default_rng(seed)
+    weights = np.stack([np.bincount(rng.integers(count, size=count), minlength=count) for _ in range(replicates)])
+    return weights.astype(np.float64) @ sums
 
 
 def _bands(drawn: Floats, difference: Floats) -> tuple[Floats, Floats, float]:
@@ -202,6 +255,24 @@ def _isotonic(drawn: Floats) -> Floats:
     return np.stack([isotonic_regression(row).x for row in drawn])
 
 
+def _window_bound(drawn: Floats, centre: Floats) -> Floats:
+    """Lower bound of D at each K from the averages over K' = i..K, for every i: [L+1]; 0 at L.
+
+    Args:
+        drawn: [B L+1] differences of the draws.
+        centre: [L+1] the same of what is drawn from.
+    """
+    bound = np.zeros(len(centre))
+    for k in range(len(centre) - 1):
+        length = np.arange(1, k + 2)
+        average = centre[k::-1].cumsum() / length
+        below = average - drawn[:, k::-1].cumsum(axis=1) / length
+        spread = below.std(axis=0)
+        scaled = np.divide(below, spread, out=np.zeros_like(below), where=spread > 0)
+        bound[k] = (average - np.quantile(scaled.max(axis=1), 1 - LEVEL) * spread).max()
+    return bound
+
+
 def _first_after_all_exceed(curves: Floats, margin: float) -> NDArray[np.int64]:
     """Smallest K such that the curve exceeds -margin there and ever after: [curves]; L where only the last one does."""
     good = curves > -margin
@@ -209,9 +280,3 @@ def _first_after_all_exceed(curves: Floats, margin: float) -> NDArray[np.int64]:
     # Counted from the end: how many in a row are good.
     run = np.cumprod(good[:, ::-1], axis=1).sum(axis=1)
     return np.asarray(curves.shape[1] - run, dtype=np.int64)
-
-
-def _discordance(numerator: Floats, denominator: Floats, first: int) -> float:
-    """Largest part of items that differ from the whole model, over K from `first` on."""
-    differ = (numerator != numerator[:, -1:]) | (denominator != denominator[:, -1:])
-    return float(differ[:, first:].mean(axis=0).max())
