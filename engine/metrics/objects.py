@@ -19,8 +19,8 @@ IRREGULAR = {
     "calf": "calves",
     "cattle": "cattle",
     "child": "children",
-    "german shepherd": "german shepherds",
     "goose": "geese",
+    "human": "humans",
     "knife": "knives",
     "luggage": "luggage",
     "baggage": "baggage",
@@ -30,22 +30,24 @@ IRREGULAR = {
     "passerby": "passersby",
     "people": "people",
     "person": "persons",
+    "pocketknife": "pocketknives",
     "scissors": "scissors",
     "shears": "shears",
     "sheep": "sheep",
+    "shelf": "shelves",
     "wife": "wives",
 }
 """Plurals that follow no rule; a word of several ends like its last."""
 
 _WORD = re.compile(r"[a-z0-9]+")
 _POSSESSIVE = re.compile(r"['’]s\b")
-MOST_WORDS = 3
+MOST_WORDS = 4
 
 
 def mentions(caption: str) -> list[str]:
     """The objects that a caption names, in order, each as often as it is named.
 
-    Two or three words that are one thing ("hot dog") are taken together, longest first, from left to right; a toilet's
+    Several words that are one thing ("hot dog") are taken together, longest first, from left to right; a toilet's
     seat is no chair.
 
     Args:

@@ -13,7 +13,8 @@ from flowtui.engine.datasets.items import Item
 from .metric import Counts
 
 LETTERS = "ABCDE"
-_SENTENCE = re.compile(r"The answer is ([A-Z])\.")
+_SENTENCE = re.compile(r"The answer is ([A-Z]).")
+"""The official pattern: its last dot is not escaped, so any character on the line may follow the letter."""
 
 
 def choice_of(text: str, options: int) -> int | None:
