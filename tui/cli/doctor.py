@@ -16,27 +16,33 @@ if TYPE_CHECKING:
 PACKAGES = ("numpy", "pillow", "textual", "rich", "typer", "diskcache", "safetensors", "msgpack")
 
 
-def doctor(engine: Engine = "local", json: Json = False) -> None:
-    """Show versions, devices, terminal and cache, and why."""
+def doctor(engine: Engine = "local", json: Json = False) -> int:
+    """Show versions, devices, terminal and cache, and why.
+
+    An engine on another machine is examined step by step: ssh, python, flowtui, torch, GPU, cache.
+    """
+    from flowtui.errors import EngineError
     from flowtui.tui.table import to_json
     from flowtui.tui.text import visible
 
     report = {
         "versions": find_versions(),
-        "engine": ask_engine(engine),
+        "engine": ask_engine(engine) if engine == "local" else diagnose_engine(engine),
         "terminal": describe_terminal(os.environ),
         "cache": describe_cache(),
         "log": describe_log(),
     }
+    failed = not report["engine"].get("works", True)
     if json:
         write(to_json(report))
-        return
+        return EngineError.exit_code if failed else 0
     for title, values in report.items():
         write(f"{title}\n")
         for name, value in values.items():
             for i, line in enumerate(value if isinstance(value, list) else [value]):
                 shown = "\n    ".join(map(visible, _in_words(line).split("\n")))
                 write(f"  {'' if i else name:<12} {shown}\n")
+    return EngineError.exit_code if failed else 0
 
 
 def find_versions() -> dict[str, str]:
@@ -80,6 +86,23 @@ def ask_engine(engine: str) -> dict[str, Any]:
         "transformers": hello.transformers or "not installed",
         "devices": devices,
     }
+
+
+def diagnose_engine(engine: str) -> dict[str, Any]:
+    """What each step finds on the way to an engine on another machine; the first that fails is the last."""
+    import asyncio
+
+    from flowtui.engine.diagnosis import Finding, diagnose
+
+    async def steps() -> list[Finding]:
+        return [finding async for finding in diagnose(engine)]
+
+    report: dict[str, Any] = {"place": engine}
+    findings = asyncio.run(steps())
+    for finding in findings:
+        words = [finding.found, *([finding.advice] if finding.advice else [])]
+        report[finding.step] = finding.found if finding.ok else [f"FAILED: {words[0]}", *words[1:]]
+    return {**report, "works": all(finding.ok for finding in findings)}
 
 
 def describe_terminal(environ: Mapping[str, str]) -> dict[str, Any]:
