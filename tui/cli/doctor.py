@@ -36,6 +36,7 @@ def doctor(engine: Engine = "local", json: Json = False) -> int:
     if json:
         write(to_json(report))
         return EngineError.exit_code if failed else 0
+    report["engine"].pop("works", None)
     for title, values in report.items():
         write(f"{title}\n")
         for name, value in values.items():
