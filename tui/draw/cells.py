@@ -86,7 +86,7 @@ def line(ink: Ink, width: int, *parts: Part, right: Sequence[Part] = (), fill: s
         text = clip(whole, room)
         segments.append(Segment(text, part_style))
         room -= cell_len(text)
-        if room <= 0 or text.endswith("…"):
+        if room <= 0 or text != whole:
             break
     gap = room - right_cells
     if gap > 0:

@@ -55,3 +55,7 @@ def test_fit_gives_the_asked_number_of_lines() -> None:
     one = line(DARK, 5, ("a", DARK.text))
     assert [s.text for s in fit([one], DARK, 5, 2)] == ["a    ", "     "]
     assert len(fit([one] * 4, DARK, 5, 2)) == 2
+
+
+def test_an_ellipsis_of_ones_own_cuts_nothing_off() -> None:
+    assert line(DARK, 20, ("wait…", DARK.text), (" and see", DARK.text)).text == "wait… and see       "
