@@ -99,8 +99,8 @@ def write_figures(run: Run, names: Sequence[str], format: str, folder: Path, com
     written = []
     for name in names or [name for name, plate in FIGURES.items() if plate.needs in run.analyses]:
         plate, path = FIGURES[name], folder / f"figure-{name}.{format}"
-        with _style():
-            plate.draw(run).savefig(path, metadata=_metadata(format, name, command))
+        with style():
+            plate.draw(run).savefig(path, metadata=metadata(format, name, command))
         table = path.with_suffix(".csv")
         table.write_bytes(csv_bytes(*plate.data(run)))
         written += [path, table]
@@ -108,7 +108,12 @@ def write_figures(run: Run, names: Sequence[str], format: str, folder: Path, com
 
 
 @contextmanager
-def _style() -> Iterator[None]:
+def style() -> Iterator[None]:
+    """How figures look, for as long as one is drawn.
+
+    Raises:
+        UsageError: There is no matplotlib.
+    """
     try:
         import matplotlib as mpl
     except ImportError as error:
@@ -117,13 +122,14 @@ def _style() -> Iterator[None]:
         yield
 
 
-def _figure(width_in: float, height_in: float) -> Figure:
+def new_figure(width_in: float, height_in: float) -> Figure:
+    """An empty figure of a size in inches."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width_in, height_in), layout="constrained")
 
 
-def _metadata(format: str, name: str, command: str) -> dict[str, Any]:
+def metadata(format: str, name: str, command: str) -> dict[str, Any]:
     """What each format calls a title, a description and a maker; no date, so that the same run gives the same file."""
     from flowtui import __version__
 
@@ -137,7 +143,7 @@ def _metadata(format: str, name: str, command: str) -> dict[str, Any]:
 
 def _flow(run: Run) -> Figure:
     flow = summarise(run)["saliency"]["flow"]
-    figure = _figure(COLUMN_IN, 2.2)
+    figure = new_figure(COLUMN_IN, 2.2)
     axes = figure.subplots()
     # With one answer token nothing flows from answer to answer: no line on a log scale.
     shown = [(n, v) for n, v in flow.items() if n.endswith("->answer") and any(v)]
@@ -155,7 +161,7 @@ def _flow_data(run: Run) -> tuple[Sequence[str], ROWS]:
 
 def _shares(run: Run) -> Figure:
     share = summarise(run)["attention"]["share"]
-    figure = _figure(COLUMN_IN, 2.2)
+    figure = new_figure(COLUMN_IN, 2.2)
     axes = figure.subplots()
     for colour, group in zip(COLOURS, GROUPS, strict=False):
         axes.plot(_numbers(share[group]), color=colour, label=group)
@@ -174,7 +180,7 @@ def _matrices(run: Run) -> Figure:
 
     layers = sorted(run.analyses["matrix"].layers)
     chosen = [layers[i] for i in sorted({round(x) for x in np.linspace(0, len(layers) - 1, MATRICES)})]
-    figure = _figure(PAGE_IN, PAGE_IN / len(chosen) + 0.35)
+    figure = new_figure(PAGE_IN, PAGE_IN / len(chosen) + 0.35)
     axes = figure.subplots(1, len(chosen), squeeze=False)[0]
     image: Any = None
     for at, layer in zip(axes, chosen, strict=True):
@@ -214,7 +220,7 @@ def _maps(run: Run) -> Figure:
     down = -(-len(layers) // across)
     picture = decode_image(run.spec.images[0])
     height = PAGE_IN / across * picture.height / picture.width + 0.16
-    figure = _figure(PAGE_IN, down * height + 0.1)
+    figure = new_figure(PAGE_IN, down * height + 0.1)
     axes = figure.subplots(down, across, squeeze=False).ravel()
     for at in axes:
         at.axis("off")
@@ -240,7 +246,7 @@ def _maps_data(run: Run) -> tuple[Sequence[str], ROWS]:
 def _truncation(run: Run) -> Figure:
     content = summarise(run)
     curve, cliff = content["truncation"], content["cliff"]
-    figure = _figure(COLUMN_IN, 3.2)
+    figure = new_figure(COLUMN_IN, 3.2)
     above, below = figure.subplots(2, 1, sharex=True)
     above.plot(curve["k"], _numbers(curve["logprob"]), color=COLOURS[0])
     above.set(ylabel="log-probability\nof the answer (nats)")

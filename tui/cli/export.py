@@ -1,9 +1,9 @@
-"""`flowtui export`: a run's maps and curves as files."""
+"""`flowtui export`: a run's maps and curves, or a sweep's, as files."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -11,6 +11,10 @@ from flowtui.tui.made_from import MADE_FROM
 
 from .options import RunFile
 from .output import note, write
+
+if TYPE_CHECKING:
+    from flowtui.engine.results import Run
+    from flowtui.engine.sweeps.result import Sweep
 
 
 def export(
@@ -35,34 +39,47 @@ def export(
         ),
     ] = "",
 ) -> None:
-    """Write a run's maps, shares and curves as pictures or data, or as figures for print."""
+    """Write a run's maps, shares and curves, or a sweep's curves, as pictures or data, or as figures for print."""
     if folder is None:
         folder = path.with_name(f"{path.stem}-export")
         note(f"No folder was given with -o: the files go to {folder}.")
-    if figure:
-        _figures(path, figure, format, folder)
-        return
-    from flowtui.tui.export import export_run
+    from flowtui.engine.results import Run
+    from flowtui.tui.readfile import read_file
     from flowtui.tui.text import visible
 
-    from .files import read_run
+    found = read_file(path)
+    if not isinstance(found, Run):
+        paths = _of_sweep(found, path, what, figure, format, folder)
+    elif figure:
+        paths = _figures(found, path, figure, format, folder)
+    else:
+        from flowtui.tui.export import export_run
 
-    names = [name.strip() for name in what.split(",") if name.strip()]
-    for written in export_run(read_run(path), names, format, folder):
+        names = [name.strip() for name in what.split(",") if name.strip()]
+        paths = export_run(found, names, format, folder)
+    for written in paths:
         write(visible(str(written)) + "\n")
 
 
-def _figures(path: Path, figure: str, format: str, folder: Path) -> None:
+def _figures(run: Run, path: Path, figure: str, format: str, folder: Path) -> list[Path]:
     from shlex import join
 
     from flowtui.tui.figures import write_figures
-    from flowtui.tui.text import visible
-
-    from .files import read_run
 
     names = [] if figure == "all" else [name.strip().lower() for name in figure.split(",") if name.strip()]
     command = join(
         ("flowtui", "export", path.name, "--figure", figure, "--format", format, "-o", folder.name or str(folder))
     )
-    for written in write_figures(read_run(path), names, format, folder, command):
-        write(visible(str(written)) + "\n")
+    return write_figures(run, names, format, folder, command)
+
+
+def _of_sweep(sweep: Sweep, path: Path, what: str, figure: str, format: str, folder: Path) -> list[Path]:
+    """A sweep has Figure 5, which is what its pictures are, and its data."""
+    from flowtui.errors import UsageError
+    from flowtui.tui.sweepexport import command_for, export_sweep
+
+    if what:
+        raise UsageError("--what is for runs.", "A sweep has one figure (5) and its data: leave --what out.")
+    if figure.strip().lower() not in ("", "5", "all"):
+        raise UsageError(f"A sweep has no figure {figure!r}.", "Its figure is 5.")
+    return export_sweep(sweep, format, folder, command_for(path, format, folder))

@@ -1,0 +1,19 @@
+"""Reads a file that may hold a run or a sweep."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from flowtui.cache.runfile import read_plain
+from flowtui.engine.results import Run
+from flowtui.engine.sweeps.result import Sweep, is_sweep
+
+
+def read_file(path: Path) -> Run | Sweep:
+    """Reads a run file or a sweep.
+
+    Raises:
+        RunFileError: It is neither, or it is damaged or hostile.
+    """
+    plain = read_plain(path)
+    return Sweep.from_plain(plain) if is_sweep(plain) else Run.from_plain(plain)

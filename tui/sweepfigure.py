@@ -1,0 +1,109 @@
+"""The paper's Figure 5 of a sweep: a data set's score with the image cut at every K, with bands and the cliff.
+
+Source: Zhang et al., NAACL 2025, Figure 5. The paper draws the means alone; bands and cliff are docs/method.md's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from flowtui.engine.noninferiority import Curve
+from flowtui.engine.sweeps.result import Sweep
+from flowtui.errors import UsageError
+
+from .charts import COLOURS
+from .figures import COLUMN_IN, FORMATS, metadata, new_figure, style
+from .series import csv_bytes
+from .sweepcurves import SweepCurve, sweep_curves
+from .text import visible
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+NAME = "5"
+ROW_IN = 1.9
+CURVE_HEADER = ("metric", "cut", "k", "score", "difference", "low", "high", "bound", "cliff")
+
+
+def write_sweep_figure(sweep: Sweep, format: str, folder: Path, command: str) -> list[Path]:
+    """Writes the figure and its data into a folder.
+
+    Args:
+        sweep: The sweep.
+        format: One of `FORMATS`.
+        folder: Where to; made if missing.
+        command: The command that asked for it, kept in the figure's metadata.
+
+    Raises:
+        UsageError: No such format, or matplotlib is missing.
+        OSError: A file cannot be written.
+    """
+    if format not in FORMATS:
+        raise UsageError(f"Figures are not written as {format!r}.", f"Use one of {', '.join(FORMATS)}.")
+    path = folder / f"figure-{NAME}.{format}"
+    with style():
+        curves = sweep_curves(sweep)
+        folder.mkdir(parents=True, exist_ok=True)
+        draw(sweep, curves).savefig(path, metadata=metadata(format, NAME, command))
+    table = path.with_suffix(".csv")
+    table.write_bytes(csv_bytes(CURVE_HEADER, curve_rows(curves)))
+    return [path, table]
+
+
+def draw(sweep: Sweep, curves: Sequence[SweepCurve]) -> Figure:
+    """One plot for each metric, all ways of cutting in it."""
+    metrics = list(sweep.metrics)
+    made = new_figure(COLUMN_IN, ROW_IN * len(metrics) + 0.5)
+    plots = made.subplots(len(metrics), 1, sharex=True, squeeze=False)[:, 0]
+    for at, metric in zip(plots, metrics, strict=True):
+        of_metric = [one for one in curves if one.metric == metric]
+        for colour, one in zip(COLOURS, of_metric, strict=False):
+            _line(at, one.curve, colour, visible(one.cut), lower=sweep.metrics[metric], level=one is of_metric[0])
+        better = ",\nlower is better" if sweep.metrics[metric] else ""
+        at.set(ylabel=f"{visible(metric)}, %{better}")
+        # On paper of its own: lines pass below it.
+        at.legend(framealpha=1, edgecolor="none", title="image tokens cut" if len(of_metric) > 1 else None)
+    plots[0].set_title(_title(sweep, curves), loc="left")
+    plots[-1].set(xlabel="K: leading layers that see the image")
+    return made
+
+
+def _line(at: Axes, curve: Curve, colour: str, label: str, *, lower: bool, level: bool) -> None:
+    """Score, bands, the cliff with its interval; once per plot the untouched model and what the margin allows."""
+    k, sign = np.arange(len(curve.score)), -1 if lower else 1
+    whole = float(curve.score[-1])
+    if level:
+        at.axhline(100 * whole, color="0.5", linewidth=0.6, linestyle=":")
+        at.axhline(100 * (whole - sign * curve.margin), color="0.7", linewidth=0.6, linestyle="--")
+    edges = (100 * (whole + sign * curve.low), 100 * (whole + sign * curve.high))
+    at.fill_between(k, *edges, color=colour, alpha=0.18, linewidth=0)
+    first, last = curve.interval
+    cliff = "no cliff" if curve.k is None else f"cliff K = {curve.k} ({first}–{last})"
+    what = label if label == "all" else f"all but {label}"
+    at.plot(k, 100 * curve.score, color=colour, label=f"{what}: {cliff}")
+    if curve.k is not None:
+        at.axvspan(*curve.interval, color=colour, alpha=0.08, linewidth=0)
+        at.axvline(curve.k, color=colour, linewidth=0.8, linestyle="--")
+
+
+def _title(sweep: Sweep, curves: Sequence[SweepCurve]) -> str:
+    first = curves[0].curve
+    return f"{visible(sweep.dataset)}, {visible(sweep.model.name)}: {first.items} items on {first.clusters} images"
+
+
+def curve_rows(curves: Sequence[SweepCurve]) -> list[Sequence[Any]]:
+    """Rows under `CURVE_HEADER`: scores and differences in units of the score, the cliff empty where there is none."""
+    return [
+        (visible(one.metric), visible(one.cut), k, *(float(values[k]) for values in _columns(one.curve)), one.curve.k)
+        for one in curves
+        for k in range(len(one.curve.score))
+    ]
+
+
+def _columns(curve: Curve) -> Sequence[np.ndarray]:
+    return (curve.score, curve.difference, curve.low, curve.high, curve.bound)
