@@ -1,23 +1,24 @@
-"""The explorer: a run on the whole screen, every key answered at once."""
+"""The explorer: a run or a sweep on the whole screen, every key answered at once."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 
-def explore(*paths: Path, graphics: str | None = None, engine: str | None = None) -> int:
-    """Opens run files, each in a tab, and shows them until the user quits.
+def explore(*paths: Path, graphics: str | None = None, engine: str | None = None, images: Path | None = None) -> int:
+    """Opens run files, each in a tab, and sweeps, and shows them until the user quits.
 
     Args:
         paths: Run files, at least one. The first is on screen at once; the others are read behind it.
         graphics: "auto" or a renderer's name; None for what the user's settings say.
         engine: Where to compute what is missing, should the user ask for it; None likewise.
+        images: Folder of the images that a sweep's data set needs.
 
     Returns:
         The exit code: 0, or 128 and the number of the signal that ended it.
 
     Raises:
-        RunFileError: The first file is damaged, hostile or no run, or another is not there.
+        RunFileError: The first file is damaged, hostile or neither run nor sweep, or another is not there.
         UsageError: No such renderer, or settings that make no sense.
     """
     import gc
@@ -36,10 +37,9 @@ def explore(*paths: Path, graphics: str | None = None, engine: str | None = None
     asked, source = graphics or config.graphics, "--graphics" if graphics else config.sources["graphics"]
     # What the environment leaves open the terminal is asked; it answers while everything else is loaded.
     with Question(put=from_environment(asked, source, os.environ) is None) as question:
-        from flowtui.cache.runfile import read_plain
-        from flowtui.engine.results import Run
         from flowtui.errors import RunFileError, UsageError
         from flowtui.tui.draw.graphics import choose, make_graphics
+        from flowtui.tui.readfile import read_file
         from flowtui.tui.text import visible
 
         from .app import ExplorerApp
@@ -48,10 +48,10 @@ def explore(*paths: Path, graphics: str | None = None, engine: str | None = None
         from .memory import state_file
 
         first, *others = paths
-        run = Run.from_plain(read_plain(first))
+        run = read_file(first)
         for path in others:
             if not path.is_file():
-                raise RunFileError(f"There is no file {visible(str(path))}.", "Give the paths of run files.")
+                raise RunFileError(f"There is no file {visible(str(path))}.", "Give the paths of run files or sweeps.")
         if unknown := config.keys.keys() - BINDING_IDS:
             raise UsageError(
                 f"{config.path}: there is no binding {min(unknown)!r}.", "The help screen (?) names the ids."
@@ -64,6 +64,7 @@ def explore(*paths: Path, graphics: str | None = None, engine: str | None = None
             graphics=make_graphics(choose(asked, source, os.environ, question.answers)),
             state_file=state_file(),
             config=config,
+            images=images,
         )
     app.run()
     if app.failure is not None:

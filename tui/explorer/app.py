@@ -13,38 +13,40 @@ from textual.containers import Horizontal, Vertical
 from textual.screen import Screen
 
 from flowtui.engine.results import Run
+from flowtui.engine.sweeps.result import Sweep
 from flowtui.tui.config import Config
 from flowtui.tui.draw.graphics import Graphics, HalfBlock
 
 from . import commands
-from .asking import Asking
 from .bindings import BINDINGS
 from .browsing import Browsing
 from .computing import Engine
 from .copying import layer_text
 from .curveview import CurvePanel
-from .dialogs import EXPORTS, ExportScreen, HelpScreen
-from .exporting import export_choice, export_folder
+from .dialogs import ExportScreen, HelpScreen, help_text
+from .exporting import EXPORTS, export_choice, export_folder
 from .groups import GroupsPanel
 from .header import HeaderPanel
 from .inspecting import Inspecting
+from .itemasking import ItemAsking
 from .mapview import MapPanel
 from .scrubberview import ScrubberPanel
 from .statusbar import StatusPanel
 from .tabbar import TabBar
 
 
-class ExplorerApp(Inspecting, Asking, Browsing):
-    """Shows runs.
+class ExplorerApp(Inspecting, ItemAsking, Browsing):
+    """Shows runs and sweeps.
 
     Args:
-        run: The first run.
+        run: The first run, or a sweep.
         path: Its file: named in the header, and written when something was computed. None for a run without a file.
         others: Files of further runs, opened behind the first.
         engine: Computes what is missing and answers questions; None refuses to.
         graphics: The renderer of maps; half blocks by default.
         state_file: Where the views are remembered; None for nowhere.
         config: The user's settings: theme, colour map and keys are taken from them.
+        images: Folder of a data set's images, to open items of a sweep; the demo needs none.
     """
 
     CSS_PATH = "explorer.tcss"
@@ -55,7 +57,7 @@ class ExplorerApp(Inspecting, Asking, Browsing):
 
     def __init__(
         self,
-        run: Run,
+        run: Run | Sweep,
         *,
         path: Path | None = None,
         others: Sequence[Path] = (),
@@ -63,9 +65,11 @@ class ExplorerApp(Inspecting, Asking, Browsing):
         graphics: Graphics | None = None,
         state_file: Path | None = None,
         config: Config | None = None,
+        images: Path | None = None,
     ) -> None:
         super().__init__(run, path, graphics or HalfBlock(), state_file, config or Config(), engine)
         self.others = tuple(others)
+        self.images = images
 
     def compose(self) -> ComposeResult:
         """Header, map, groups, curve (or the grid), scrubber, status."""
@@ -92,7 +96,8 @@ class ExplorerApp(Inspecting, Asking, Browsing):
     def action_export(self) -> None:
         """Asks what to write, and writes it."""
         folder = export_folder(self._path)
-        self.push_screen(ExportScreen(str(folder)), lambda choice: self._export(folder, choice))
+        titles = [title for title, *_ in EXPORTS]
+        self.push_screen(ExportScreen(str(folder), titles), lambda choice: self._export(folder, choice))
 
     def _export(self, folder: Path, choice: int | None) -> None:
         if choice is not None:
@@ -105,9 +110,10 @@ class ExplorerApp(Inspecting, Asking, Browsing):
 
     def action_help(self) -> None:
         """Keys and how to read the panels."""
-        self.push_screen(HelpScreen(self.facts.run, self.keys(), self._view))
+        self.push_screen(HelpScreen(help_text(self.facts.run, self.keys(), self._view)))
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """Every action by name, and every layer."""
-        yield from commands.commands(self)
+        over = self.sweep_screen
+        yield from commands.commands(self) if over is None else commands.sweep_commands(self, over)
         yield from commands.inherited(super().get_system_commands(screen))

@@ -25,7 +25,7 @@ SECTIONS: dict[str, list[Binding]] = {
         Binding("o", "opacity", "opacity of the heat", id="map.opacity"),
         Binding("p", "palette", "colour map of the heat", id="map.palette"),
         Binding("i", "inspect", "inspect: a cursor over the map, its value in numbers", id="map.inspect"),
-        Binding("n", "norm", "normalisation of the shares", id="shares.norm"),
+        Binding("n", "norm", "normalisation of the shares; in the grid, one scale for all maps", id="shares.norm"),
     ],
     "Views": [
         Binding("v", "view(1)", "next view", id="view.next"),
@@ -50,6 +50,7 @@ SECTIONS: dict[str, list[Binding]] = {
         Binding("right_curly_bracket,tab", "run(1)", "next open run", id="run.next"),
         Binding("left_curly_bracket,shift+tab", "run(-1)", "previous open run", id="run.previous"),
         Binding("w", "close_run", "close this run's tab", id="run.close"),
+        Binding("S", "sweep", "to the open sweep", id="run.sweep"),
     ],
     "Run": [
         Binding("r", "compute", "compute what is missing", id="run.compute"),
@@ -80,6 +81,7 @@ HINTS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("layer.cliff",), "cliff"),
     (("run.compute",), "compute"),
     (("run.previous", "run.next"), "run"),
+    (("run.sweep",), "sweep"),
     (("run.ask",), "ask"),
     (("run.browse",), "runs"),
     (("view.down", "view.up"), "move"),
@@ -106,7 +108,13 @@ _MAIN = ("token.previous", "map.kind", "layer.cliff", "view.next", "run.ask", "m
 
 
 def hints(
-    keys: dict[str, list[str]], *, width: int, compute: bool, runs: bool = False, view: tuple[str, ...] = _MAIN
+    keys: dict[str, list[str]],
+    *,
+    width: int,
+    compute: bool,
+    runs: bool = False,
+    sweep: bool = False,
+    view: tuple[str, ...] = _MAIN,
 ) -> tuple[tuple[str, str], ...]:
     """The keys to show on a line of this width.
 
@@ -115,13 +123,15 @@ def hints(
         width: Cells.
         compute: Whether something is missing, so that computing is worth a place at the front.
         runs: Whether there are several open runs to go through.
+        sweep: Whether a sweep is open.
         view: First ids of the hints that matter in the view, the most useful first.
 
     Returns:
         (keys, word), as many of the most useful as fit; help and quit stand last.
     """
     words = {ids[0]: (ids, word) for ids, word in HINTS}
-    now = [*(["run.compute"] if compute else []), *(["run.previous"] if runs else [])]
+    there = {"run.compute": compute, "run.sweep": sweep, "run.previous": runs}
+    now = [name for name, is_there in there.items() if is_there]
     wanted = dict.fromkeys([*_ALWAYS, *now, *view, "view.next", "palette"])
     chosen: dict[str, tuple[str, str]] = {}
     room = width

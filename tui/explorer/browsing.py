@@ -139,18 +139,25 @@ class Browsing(Opening):
 
     @work(group="browse", exclusive=True)
     async def _browse(self) -> None:
-        near = self.session.path or self.session.origin
+        near = self._near
         folder = None if near is None else near.absolute().parent
         lately = (await asyncio.to_thread(recent, self._state_file)).runs
         here, elsewhere = await asyncio.to_thread(run_files, folder, lately)
         if not here and not elsewhere:
             self.notify("There are no run files here, and none was opened lately.")
             return
-        opened = frozenset(s.path.absolute() for s in self.sessions if s.path is not None)
+        opened = frozenset(s.path.absolute() for s in (*self.sessions, *self.sweeps) if s.path is not None)
         graphics: Graphics = Ascii() if self._graphics.name == "ascii" else HalfBlock()
-        current = None if self.session.path is None else self.session.path.absolute()
+        current = None if near is None else near.absolute()
         screen = BrowseScreen(here, folder, elsewhere, self._listed, opened, self._ink, graphics, current)
         self.push_screen(screen, self._browsed)
+
+    @property
+    def _near(self) -> Path | None:
+        """The file on screen, or the one beside which it will be."""
+        if self.sweep_screen is not None:
+            return self.sweep_screen.sweep.path
+        return self.session.path or self.session.origin if self.sessions else None
 
     def _browsed(self, path: Path | None) -> None:
         if path is not None:

@@ -1,4 +1,4 @@
-"""The palette's entries: every action of the explorer, and every layer."""
+"""The palette's entries: every action of the explorer, and every layer or K."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from textual.app import SystemCommand
 from textual.binding import Binding
 
 from .bindings import SECTIONS
+from .sweepkeys import SWEEP_SECTIONS
 
 if TYPE_CHECKING:
     from .app import ExplorerApp
+    from .sweepscreen import SweepScreen
 
 _DROPPED = {"Maximize", "Minimize", "Quit", "Keys", "Screenshot"}
 """Textual's own entries that say nothing here, or that the explorer has itself."""
@@ -40,6 +42,21 @@ def commands(app: ExplorerApp) -> Iterator[SystemCommand]:
     for layer in range(app.facts.layers):
         go = partial(app.run_action, f"go({layer})")
         yield SystemCommand(f"Go to layer {layer}", f"of 0 to {app.facts.layers - 1}", go, discover=False)
+
+
+def sweep_commands(app: ExplorerApp, screen: SweepScreen) -> Iterator[SystemCommand]:
+    """The same over a sweep: every action, and every K."""
+    keys = screen.keys()
+    for section, bindings in SWEEP_SECTIONS.items():
+        for binding in bindings:
+            if binding.id != "palette":
+                shown = " ".join(keys.get(binding.id or "", []))
+                run = partial(app.run_action, binding.action, screen)
+                yield SystemCommand(_title(binding), f"{section} · {shown}", run)
+    layers = screen.sweep.facts.layers
+    for k in range(layers + 1):
+        go = partial(app.run_action, f"go({k})", screen)
+        yield SystemCommand(f"Go to K {k}", f"of 0 to {layers}", go, discover=False)
 
 
 def inherited(entries: Iterable[SystemCommand]) -> Iterator[SystemCommand]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from rich.text import Text
@@ -16,7 +16,6 @@ from textual.widgets.option_list import Option
 
 from flowtui.engine.cliff import describe_rule
 from flowtui.engine.results import Run
-from flowtui.tui.made_from import MADE_FROM
 from flowtui.tui.text import visible
 
 from .bindings import SECTIONS
@@ -33,7 +32,11 @@ Attention share: attention from the answer rows to each token group, mean over h
 
 
 class HelpScreen(ModalScreen[None]):
-    """Keys, how to read the panels, and the run in full."""
+    """A text that scrolls: keys, how to read the panels, and what is shown in full.
+
+    Args:
+        text: All of it.
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q,question_mark,f1,enter", "dismiss", "close", id="help.close"),
@@ -41,18 +44,16 @@ class HelpScreen(ModalScreen[None]):
         Binding("k", "scroll(-1)", "up", id="help.up"),
     ]
 
-    def __init__(self, run: Run, keys: Mapping[str, list[str]], view: ViewPanel | None = None) -> None:
+    def __init__(self, text: Text) -> None:
         super().__init__()
-        self._run = run
-        self._keys = keys
-        self._view = view
+        self._text = text
 
     def compose(self) -> ComposeResult:
         """One scrolling text."""
         with VerticalScroll(id="help") as box:
             box.border_title = "flowtui help"
             box.border_subtitle = "Esc closes, j k scroll"
-            yield Static(help_text(self._run, self._keys, self._view), markup=False)
+            yield Static(self._text, markup=False)
 
     def on_mount(self) -> None:
         """Arrow and page keys scroll."""
@@ -72,12 +73,7 @@ def help_text(run: Run, keys: Mapping[str, list[str]], view: ViewPanel | None = 
         for id in view.hints:
             text.append(f"  {' '.join(keys.get(id, [])):<12}", "bold").append(f"  {every[id]}\n")
         text.append("\n")
-    for section, bindings in SECTIONS.items():
-        text.append(f"{section}\n", "bold underline")
-        for binding in bindings:
-            shown = " ".join(keys.get(binding.id or "", []))
-            text.append(f"  {shown:<12}", "bold").append(f"  {binding.description}\n")
-        text.append("\n")
+    append_keys(text, SECTIONS, keys)
     text.append("How to read it\n", "bold underline").append(f"{READING}\n\n")
     text.append("This run\n", "bold underline")
     model = run.model
@@ -92,6 +88,16 @@ def help_text(run: Run, keys: Mapping[str, list[str]], view: ViewPanel | None = 
     ):
         text.append(f"  {name:<10}", "bold").append(f"{visible(value)}\n")
     return text
+
+
+def append_keys(text: Text, sections: Mapping[str, Sequence[Binding]], keys: Mapping[str, list[str]]) -> None:
+    """Adds every key with what it does."""
+    for section, bindings in sections.items():
+        text.append(f"{section}\n", "bold underline")
+        for binding in bindings:
+            shown = " ".join(keys.get(binding.id or "", []))
+            text.append(f"  {shown:<12}", "bold").append(f"  {binding.description}\n")
+        text.append("\n")
 
 
 class ConfirmScreen(ModalScreen[bool]):
@@ -117,17 +123,13 @@ class ConfirmScreen(ModalScreen[bool]):
         self.dismiss(yes)
 
 
-EXPORTS: tuple[tuple[str, tuple[str, ...], str], ...] = (
-    ("Heat maps of all layers, PNG", ("cam", "attention", "saliency"), "png"),
-    ("Charts over layers, SVG", ("flow", "truncation", "knockout", "faithfulness"), "svg"),
-    ("Everything, CSV", tuple(MADE_FROM), "csv"),
-    ("Everything, JSON", tuple(MADE_FROM), "json"),
-)
-"""Title, what, format."""
-
-
 class ExportScreen(ModalScreen[int | None]):
-    """A choice of what to write; closes with the index in `EXPORTS`."""
+    """A choice of what to write; closes with its index.
+
+    Args:
+        folder: Where to.
+        titles: What there is to choose from.
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q", "dismiss(None)", "close", id="export.close"),
@@ -135,15 +137,16 @@ class ExportScreen(ModalScreen[int | None]):
         Binding("k", "move('up')", "up", id="export.up"),
     ]
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self, folder: str, titles: Sequence[str]) -> None:
         super().__init__()
         self._folder = folder
+        self._titles = titles
 
     def compose(self) -> ComposeResult:
         """The list."""
         with Vertical(id="export"):
             yield Static(Text(f"Export into {visible(self._folder)}", "bold"), markup=False)
-            yield OptionList(*(Option(Content(title)) for title, _, _ in EXPORTS))
+            yield OptionList(*(Option(Content(title)) for title in self._titles))
 
     def on_mount(self) -> None:
         """The list takes the keys."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -53,6 +53,7 @@ class Heat:
         note: What has to be said about it, or "".
         top: The largest value, as a number.
         unit: "%" for shares, else a format of one number.
+        part: What the hottest pixel is drawn as, of the colours' end at 1.
     """
 
     values: NDArray[np.floating]
@@ -63,6 +64,7 @@ class Heat:
     note: str = ""
     top: float = 0.0
     unit: str = "{:.3g}"
+    part: float = 1.0
 
     def say(self, value: float) -> str:
         """A value of the map, not divided by its largest, with its unit."""
@@ -91,6 +93,7 @@ class Facts:
         self.tokens = len(run.answer.tokens)
         self._shares: dict[tuple[int | None, Norm], NDArray[np.float64]] = {}
         self._heats: dict[tuple[Kind, int, int | None, int | None], Heat | Gap] = {}
+        self._common: dict[tuple[Kind, int, int | None, int | None], tuple[Heat, float, Heat]] = {}
         self._curves: dict[int | None, Curve | None] = {}
         if before is not None:
             # While layers arrive, those that were there already keep their maps, and so what was drawn from them.
@@ -131,6 +134,41 @@ class Facts:
         """The map that a look shows: at its own layer, or at another."""
         head = look.head if look.kind == "attention" else None
         return self.heat(look.kind, look.layer if layer is None else layer, look.token, head)
+
+    def common_heat(self, look: Look, layer: int) -> Heat | Gap:
+        """The map that a look shows at a layer, on the scale that all layers' maps share."""
+        heat, top = self.heat_of(look, layer), self.common_top(look)
+        if isinstance(heat, Gap) or not heat.top:
+            return heat
+        key = (look.kind, layer, look.token, look.head if look.kind == "attention" else None)
+        kept = self._common.get(key)
+        if kept is None or kept[0] is not heat or kept[1] != top:
+            # A map is known by the identity of its values, so on another scale they are other values.
+            kept = self._common[key] = (heat, top, replace(heat, values=heat.values.copy(), part=heat.top / top))
+        return kept[2]
+
+    def common_top(self, look: Look) -> float:
+        """The largest value of all layers' maps; 0 where there is none."""
+        return max((heat.top for heat in self.heats(look) if heat is not None), default=0.0)
+
+    def spread(self, look: Look, layer: int) -> float:
+        """Over how many image tokens a layer's map is spread: the exponential of its entropy, 1..n; 0 for no map."""
+        heat = self.heat_of(look, layer)
+        if isinstance(heat, Gap):
+            return 0.0
+        part = np.asarray(heat.values, dtype=np.float64).clip(0)
+        part = part[part > 0] / part.sum() if part.any() else part[:0]
+        return float(np.exp(-(part * np.log(part)).sum())) if len(part) else 0.0
+
+    def sharpest(self, look: Look) -> list[int]:
+        """Layers with a map that is not zero, the one first whose map is spread the least."""
+        spreads = {layer: self.spread(look, layer) for layer in range(self.layers)}
+        return sorted((layer for layer, spread in spreads.items() if spread), key=spreads.__getitem__)
+
+    def heats(self, look: Look) -> list[Heat | None]:
+        """The map that a look shows at each layer, None where there is none."""
+        found = [self.heat_of(look, layer) for layer in range(self.layers)]
+        return [heat if isinstance(heat, Heat) else None for heat in found]
 
     def rows_of(self, look: Look) -> list[str]:
         """Ways to say which rows of attention or of the answer a look's map is of, the longest first."""

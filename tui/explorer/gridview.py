@@ -7,15 +7,16 @@ from dataclasses import dataclass, replace
 from textual import events
 from textual.strip import Strip
 
-from flowtui.tui.draw.cells import Part, beside, clip, heading, line
+from flowtui.tui.draw.cells import Part, beside, clip, fit, heading, line, width_of
 from flowtui.tui.draw.fields import fit_cells
+from flowtui.tui.draw.legend import legend
 
-from .facts import KIND_NAMES, Facts, Gap
+from .facts import KIND_NAMES, Facts, Gap, Heat
 from .frame import Frame
 from .look import Look
 from .placed import Placed
 from .scrubberview import LayerPicked
-from .view import ViewPanel
+from .view import ViewPanel, next_strongest
 
 MIN_ROWS = 3
 """A tile's image is at least this high; more tiles than fit then are paged."""
@@ -68,10 +69,13 @@ class GridPanel(ViewPanel):
     view = "grid"
     title = "Every layer"
     reading = (
-        "One map per layer, each divided by its own maximum. The current layer is marked; j and k move a row, Enter "
-        "opens the layer. ∅ marks a map that is zero everywhere, · one that is not computed."
+        "One map per layer, each divided by its own maximum; n gives all of them one scale, so that layers compare. "
+        "The number beside a layer says over how many image tokens its map is spread (the exponential of its entropy): "
+        "the fewer, the sharper. s goes to the sharpest map, then to the next. The current layer is marked; j and k "
+        "move a row, Enter opens the layer. ∅ marks a map that is zero everywhere, · one that is not computed."
     )
-    hints = ("view.down", "view.zoom", "map.kind", "token.previous", "map.opacity", "layer.cliff")
+    hints = ("view.down", "view.strongest", "view.zoom", "map.kind", "shares.norm", "map.opacity", "token.previous",
+             "layer.cliff")  # fmt: skip
 
     def move(self, look: Look, facts: Facts, rows: int) -> Look:
         """Rows of tiles up or down, where there are more."""
@@ -82,11 +86,21 @@ class GridPanel(ViewPanel):
         """The current layer in the main view."""
         return replace(look, view="main")
 
+    def strongest(self, look: Look, facts: Facts) -> Look:
+        """To the sharpest map, or from there to the next."""
+        ranked = facts.sharpest(look)
+        return look.at_layer(next_strongest(ranked, look.layer), facts.layers) if ranked else look
+
+    def norm(self, look: Look) -> Look:
+        """One scale for all maps, or each its own."""
+        return replace(look, common=not look.common)
+
     def draw(self, frame: Frame, width: int, height: int) -> list[Strip]:
-        """Heading and tiles."""
+        """Heading, tiles and legend."""
         facts, look, ink = frame.facts, frame.look, frame.ink
         which = facts.rows_of(look)[0].removesuffix(facts.through[0])
-        says = ("each map scaled to its own maximum", "each to its own maximum")
+        says = ("one scale for all maps", "one scale") if look.common else (
+            "each map scaled to its own maximum", "each to its own maximum")  # fmt: skip
         notes = [note + through for through in facts.through for note in says]
         made = [heading(ink, width, f"{KIND_NAMES[look.kind]}, every layer", which, notes)]
         tiles = self._tiles()
@@ -98,7 +112,23 @@ class GridPanel(ViewPanel):
             if layers:
                 made += self._row(frame, tiles, layers, width)
                 self.pictures += self._places(frame, tiles, layers, 2 + row * tiles.tile[1])
-        return made
+        return [*fit(made, ink, width, max(1, height - 1)), self._legend(frame, width)]
+
+    def _legend(self, frame: Frame, width: int) -> Strip:
+        """The colours with their ends, and what the numbers say."""
+        facts, look, ink = frame.facts, frame.look, frame.ink
+        current = facts.heat_of(look)
+        if not look.opacity:
+            return line(ink, width, ("photos alone (o)", ink.dim))
+        if not facts.common_top(look):
+            return line(ink, width, ("no map here" if isinstance(current, Gap) else "every map is zero", ink.dim))
+        high = f"layer {look.layer}: {current.high}" if isinstance(current, Heat) else "each map's maximum"
+        if look.common:
+            heat = next(heat for heat in facts.heats(look) if heat is not None and heat.top == facts.common_top(look))
+            high = heat.high
+        notes = ("≈n: spread over about n image tokens · s: sharpest", "≈n: tokens it is spread over", "≈n tokens")
+        plain = frame.painter.graphics.name == "ascii"
+        return legend(ink, width, high, notes=notes, plain=plain, palette=look.palette)
 
     def on_click(self, event: events.Click) -> None:
         """Goes to the layer under the mouse."""
@@ -114,14 +144,19 @@ class GridPanel(ViewPanel):
         if self._frame is None:
             return Tiles(1, 1, (1, 1), (1, 1))
         width, height = self.size
-        return lay_out(self._frame.facts.layers, width, max(1, height - 1), self._frame.painter.ratio)
+        return lay_out(self._frame.facts.layers, width, max(1, height - 2), self._frame.painter.ratio)
+
+    def _heat(self, frame: Frame, layer: int) -> Heat | Gap:
+        """A layer's map on the scale that is chosen."""
+        facts, look = frame.facts, frame.look
+        return facts.common_heat(look, layer) if look.common else facts.heat_of(look, layer)
 
     def _places(self, frame: Frame, tiles: Tiles, layers: range, top: int) -> tuple[Placed, ...]:
         """The maps of one row of tiles, whose first lines are at `top`."""
         look, painter = frame.look, frame.painter
         made = []
         for column, layer in enumerate(layers):
-            heat = frame.facts.heat_of(look, layer)
+            heat = self._heat(frame, layer)
             there = None if isinstance(heat, Gap) else heat
             left = column * tiles.tile[0]
             made.append(
@@ -138,11 +173,12 @@ class GridPanel(ViewPanel):
     def _tile(self, frame: Frame, tiles: Tiles, layer: int) -> list[Strip]:
         facts, look, ink = frame.facts, frame.look, frame.ink
         wide, high = tiles.tile
-        heat = facts.heat_of(look, layer)
+        heat = self._heat(frame, layer)
         there = None if isinstance(heat, Gap) else heat
         image = frame.painter.draw(there, look.opacity, tiles.image, ink.background, look.palette)
         name = clip(f"{layer}", wide - 1)
         extra = (" ·", " missing") if isinstance(heat, Gap) else (" ∅", " zero") if not heat.peak else None
+        spread = f" ≈{facts.spread(look, layer):.0f}"
         label: list[Part] = [
             (f" {name} " if len(name) + 2 < wide else name, ink.mark if layer == look.layer else ink.strong)
         ]
@@ -150,6 +186,8 @@ class GridPanel(ViewPanel):
             label.append((" ◆" if wide < 12 else " ◆ cliff", ink.cliff))
         if extra is not None:
             label.append((extra[wide >= 12], ink.warn))
+        elif width_of(label) + len(spread) < wide:
+            label.append((spread, ink.dim))
         made = [line(ink, wide - 1, *label), *image]
         blank = line(ink, wide, ("", ink.text))
         made = [beside(ink, wide, strip, 0) for strip in made[:high]]

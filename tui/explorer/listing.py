@@ -10,10 +10,10 @@ from pathlib import Path
 from PIL import Image
 
 from flowtui.cache.plain import shown
-from flowtui.cache.runfile import read_plain
 from flowtui.engine.images import decode_image
 from flowtui.engine.results import Run
 from flowtui.errors import FlowtuiError
+from flowtui.tui.readfile import read_file
 from flowtui.tui.text import visible
 
 from .facts import Facts
@@ -85,10 +85,13 @@ def read_listed(path: Path) -> Listed:
     if stamp is not None and stamp.size > MAX_PREVIEW_BYTES:
         return Listed(about=f"{stamp.size >> 20} MiB: too large to be shown here, Enter opens it", stamp=stamp)
     try:
-        run = Run.from_plain(read_plain(path))
+        run = read_file(path)
     except FlowtuiError as error:
         # Its name stands above already.
         return Listed(problem=visible(error.message.replace(shown(path), "It")), stamp=stamp)
+    if not isinstance(run, Run):
+        items = f"{len(run.items)} items · {run.layers} layers"
+        return Listed(f"Sweep of {visible(run.dataset)}", "", visible(run.model.name), items, stamp=stamp)
     return Listed(
         visible(run.spec.question),
         visible(run.answer.text) or "(empty)",

@@ -59,6 +59,7 @@ class Look:
         logprob: Whether the truncation view shows the log-probability large in place of the KL.
         untouched: Whether the truncation view is at K = L, one past the last layer.
         tied: Whether the pinned layer moves along in the compare view.
+        common: Whether the grid view has one scale for all maps in place of each one's own.
         beside: In the compare view, the other open run to compare with, an index among them; None for none. Not kept:
             which runs are open is another matter the next time.
     """
@@ -83,6 +84,7 @@ class Look:
     logprob: bool = False
     untouched: bool = False
     tied: bool = False
+    common: bool = False
     beside: int | None = None
 
     def at_layer(self, layer: int, layers: int) -> Look:
@@ -175,6 +177,7 @@ def look_from_plain(plain: object, limits: Limits, default: Look | None = None) 
         "logprob": (False, True),
         "untouched": (False, True),
         "tied": (False, True),
+        "common": (False, True),
     }
     kept: dict[str, Any] = {}
     for name, allowed in choices.items():

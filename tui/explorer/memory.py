@@ -1,4 +1,4 @@
-"""Remembers, per run, where the explorer was left. Failing at it is never an error."""
+"""Remembers, per run or sweep, where the explorer was left. Failing at it is never an error."""
 
 from __future__ import annotations
 
@@ -8,11 +8,15 @@ import logging
 import os
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flowtui.engine.results import Run
 
 from .look import Limits, Look, look_from_plain
+from .sweeplook import SweepLook, sweep_look_from_plain
+
+if TYPE_CHECKING:
+    from flowtui.engine.sweeps.result import Sweep
 
 MAX_RUNS = 200
 MAX_BYTES = 1 << 20
@@ -43,6 +47,24 @@ def recall(path: Path | None, run: Run, default: Look | None = None) -> Look:
     return look_from_plain(views.get(run_key(run)), limits_of(run), default)
 
 
+def sweep_key(sweep: Sweep) -> str:
+    """The same for the same questions to the same model with the same options, wherever the file lies."""
+    parts = (sweep.model.fingerprint, sweep.dataset, sweep.digest, json.dumps(dict(sweep.options), default=str))
+    return "sweep " + hashlib.blake2b("\n".join(parts).encode("utf-8", "backslashreplace"), digest_size=12).hexdigest()
+
+
+def read_sweep_look(path: Path | None, sweep: Sweep) -> SweepLook:
+    """The look the sweep was left with, or the default one."""
+    views = read_state(path) if path is not None else {}
+    counts = (sweep.layers, len(sweep.metrics), len(sweep.curves), len(sweep.items))
+    return sweep_look_from_plain(views.get(sweep_key(sweep)), *counts)
+
+
+def remember_sweep(path: Path | None, sweep: Sweep, look: SweepLook) -> None:
+    """Keeps the look for the next time."""
+    _keep(path, sweep_key(sweep), look.to_plain())
+
+
 def limits_of(run: Run) -> Limits:
     """What a look at a run may name."""
     return Limits(
@@ -51,13 +73,17 @@ def limits_of(run: Run) -> Limits:
 
 
 def remember(path: Path | None, run: Run, look: Look) -> None:
-    """Keeps the look for the next time; the oldest runs make room."""
+    """Keeps the look for the next time."""
+    _keep(path, run_key(run), look.to_plain())
+
+
+def _keep(path: Path | None, key: str, plain: dict[str, Any]) -> None:
+    """Keeps a look; the oldest make room."""
     if path is None:
         return
     views = read_state(path)
-    key = run_key(run)
     views.pop(key, None)
-    views[key] = look.to_plain()
+    views[key] = plain
     kept = dict(list(views.items())[-MAX_RUNS:])
     write_state(path, json.dumps(kept))
 

@@ -91,7 +91,7 @@ class Moving(Shell):
 
     def action_norm(self) -> None:
         """The next normalisation."""
-        self.look_at(self.look.next_norm())
+        self.look_at(self.look.next_norm() if self._view is None else self._view.norm(self.look))
 
     def action_palette(self) -> None:
         """The next colour map."""

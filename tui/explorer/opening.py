@@ -1,4 +1,4 @@
-"""The open runs: which one is on screen, and opening and closing them."""
+"""The open runs: which one is on screen, and opening and closing them, sweeps too."""
 
 from __future__ import annotations
 
@@ -7,17 +7,18 @@ from pathlib import Path
 
 from textual import work
 
-from flowtui.cache.runfile import read_plain
 from flowtui.engine.results import Run
 from flowtui.errors import FlowtuiError
+from flowtui.tui.readfile import read_file
 
 from .recent import opened_run
 from .session import Session
+from .sweeping import Sweeping
+from .sweepscreen import OpenSweep
 from .tabbar import TabPicked
-from .working import Working
 
 
-class Opening(Working):
+class Opening(Sweeping):
     """Tabs.
 
     Attributes:
@@ -28,11 +29,12 @@ class Opening(Working):
 
     def on_mount(self) -> None:
         """Opens the other runs behind the first."""
-        self._remember_opened(self.session)
+        for one in (*self.sessions, *self.sweeps):
+            self._remember_opened(one)
         if self.others:
             self.open_files(self.others, show=False)
 
-    def _remember_opened(self, session: Session) -> None:
+    def _remember_opened(self, session: Session | OpenSweep) -> None:
         if session.path is not None:
             self._write_opened(session.path)
 
@@ -48,6 +50,7 @@ class Opening(Working):
     def show_session(self, session: Session) -> None:
         """Brings an open run on screen."""
         if session in self.sessions:
+            self.show_runs()
             self.session = session
             self._lay_out()
 
@@ -61,22 +64,35 @@ class Opening(Working):
         for path in paths:
             try:
                 # Inside a worker: keys are answered meanwhile.
-                session = await asyncio.to_thread(self._read_session, path)
+                opened = await asyncio.to_thread(self._read_opened, path)
             except FlowtuiError as error:
                 self.notify(str(error), title="Not opened", severity="error", timeout=12)
             else:
-                if session not in self.sessions:
-                    self.sessions.append(session)
-                    self._remember_opened(session)
-                self.show_session(session if show else self.session)
+                self._take_in(opened, show=show)
 
-    def _read_session(self, path: Path) -> Session:
-        """Reads a run file, unless it is open already."""
+    def _take_in(self, opened: Session | OpenSweep, *, show: bool) -> None:
+        """Adds what was opened, unless it is there, and shows it."""
+        if opened not in (*self.sessions, *self.sweeps):
+            (self.sessions if isinstance(opened, Session) else self.sweeps).append(opened)
+            self._remember_opened(opened)
+        if isinstance(opened, OpenSweep):
+            self.sweep, self.sweep_is_open = self.sweep or opened, True
+            if show:
+                self.show_sweep(opened)
+        elif show:
+            self.show_session(opened)
+        elif len(self.sessions) == 1:
+            self.session = opened
+        self._lay_out()
+
+    def _read_opened(self, path: Path) -> Session | OpenSweep:
+        """Reads a run or a sweep, unless it is open already."""
         path = path.absolute()
-        for session in self.sessions:
-            if session.path is not None and _same(session.path, path):
-                return session
-        return self.new_session(Run.from_plain(read_plain(path)), path)
+        for one in (*self.sessions, *self.sweeps):
+            if one.path is not None and _same(one.path, path):
+                return one
+        found = read_file(path)
+        return self.new_session(found, path) if isinstance(found, Run) else self.new_sweep(found, path)
 
     def action_run(self, step: int) -> None:
         """The next open run, or the one before."""

@@ -13,7 +13,7 @@ MAX_NAMES = 10_000
 
 
 def free_name(like: Path) -> Path:
-    """The first name beside a run file that nothing has yet: <stem>-2.pkl and so on."""
+    """A run file's own name where nothing has it yet, else the first free one beside it: <stem>-2.pkl and so on."""
     return next((path for path in _names(like) if not path.exists() and not path.is_symlink()), like)
 
 
@@ -36,4 +36,4 @@ def claim(like: Path) -> Path:
 
 
 def _names(like: Path) -> Iterator[Path]:
-    return (like.with_name(f"{like.stem}-{i}.pkl") for i in range(2, MAX_NAMES))
+    return (like if i == 1 else like.with_name(f"{like.stem}-{i}.pkl") for i in range(1, MAX_NAMES))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from textual.binding import BindingsMap
 from textual.events import Resize
 from textual.geometry import Size
 from textual.notifications import SeverityLevel
@@ -14,6 +15,7 @@ from textual.timer import Timer
 from flowtui.engine.results import Run
 from flowtui.tui.config import Config
 from flowtui.tui.draw.graphics import Graphics
+from flowtui.tui.draw.ink import Ink
 from flowtui.tui.draw.tabs import Tab
 from flowtui.tui.text import visible
 
@@ -44,25 +46,31 @@ class Shell(SteadyApp):
     """Holds the open runs and hands each new state to the panels as a frame.
 
     Attributes:
-        sessions: The open runs, at least one.
-        session: The one on screen.
+        sessions: The open runs; none while there are only sweeps.
+        session: The one on screen; not there while there are none.
         busy: What is being computed, or None.
+        sweep_is_open: Whether there is a sweep to go to.
     """
 
+    session: Session
+
     def __init__(
-        self, run: Run, path: Path | None, graphics: Graphics, state_file: Path | None, config: Config
+        self, run: Run | None, path: Path | None, graphics: Graphics, state_file: Path | None, config: Config
     ) -> None:
         super().__init__()
         self._graphics = graphics
         self._state_file = state_file
         self._config = config
         self.busy: Busy | None = None
-        self.session = self.new_session(run, path)
-        self.sessions = [self.session]
+        self.sessions: list[Session] = []
+        if run is not None:
+            self.session = self.new_session(run, path)
+            self.sessions.append(self.session)
         self._ink = ink_of(self)
         self._ahead = Ahead()
         self._idler: Timer | None = None
         self._was_at = 0
+        self.sweep_is_open = False
         if config.keys:
             self.set_keymap(dict(config.keys))
 
@@ -125,6 +133,8 @@ class Shell(SteadyApp):
         remember(self._state_file, session.facts.run, session.look)
 
     def _lay_out(self, size: Size | None = None) -> None:
+        if not self.sessions:
+            return
         size = size or self.size
         base = self.screen_stack[0]
         tabs = len(self.sessions) > 1
@@ -144,6 +154,8 @@ class Shell(SteadyApp):
 
     def draw(self) -> None:
         """Hands the state to the panels."""
+        if not self.sessions:
+            return
         # The views live on the first screen; a dialog may lie over it.
         base = self.screen_stack[0]
         base.query_one("#body").display = self.look.view == "main"
@@ -160,7 +172,14 @@ class Shell(SteadyApp):
     def _frame_of(self, look: Look) -> Frame:
         width = max(1, self.size.width - 2)
         own = {} if self._view is None else {"view": self._view.hints}
-        shown = hints(self.keys(), width=width, compute=bool(self.facts.missing), runs=len(self.sessions) > 1, **own)
+        shown = hints(
+            self.keys(),
+            width=width,
+            compute=bool(self.facts.missing),
+            runs=len(self.sessions) > 1,
+            sweep=self.sweep_is_open,
+            **own,
+        )
         return Frame(
             self.facts,
             look,
@@ -220,9 +239,18 @@ class Shell(SteadyApp):
             self.look = look
             self._show()
 
+    @property
+    def ink(self) -> Ink:
+        """Colours."""
+        return self._ink
+
     def keys(self) -> dict[str, list[str]]:
         """The keys in force, as they are shown, by binding id."""
-        bindings = self._bindings.copy()
+        return self.keys_of(self._bindings)
+
+    def keys_of(self, bindings: BindingsMap) -> dict[str, list[str]]:
+        """The same of a screen with bindings of its own."""
+        bindings = bindings.copy()
         bindings.apply_keymap(self._keymap)
         found: dict[str, list[str]] = {}
         for _, binding in bindings:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from textual.strip import Strip
 
 from flowtui.tui.draw.cells import Part, line, width_of
+from flowtui.tui.draw.ink import Ink
 from flowtui.tui.draw.spark import bar
 from flowtui.tui.text import visible
 
@@ -25,15 +28,20 @@ class StatusPanel(Panel):
                          right=[("Esc cancels", ink.dim)])]  # fmt: skip
         if (spot := spot_of(frame)) is not None:
             return [spot_line(ink, width, spot, "Esc leaves")]
-        made: list[Part] = []
-        for key, what in frame.hints:
-            more: list[Part] = [(key, ink.accent), (f" {what}  ", ink.dim)]
-            if width_of([*made, *more]) <= width + 2:
-                made += more
-        if made:
-            # The blanks after the last one may not fit, and would be cut with an ellipsis.
-            made[-1] = (made[-1][0].rstrip(), made[-1][1])
-        return [line(ink, width, *made)]
+        return [line(ink, width, *hint_parts(ink, width, frame.hints))]
+
+
+def hint_parts(ink: Ink, width: int, hints: Sequence[tuple[str, str]]) -> list[Part]:
+    """As many (key, what it does) as fit."""
+    made: list[Part] = []
+    for key, what in hints:
+        more: list[Part] = [(key, ink.accent), (f" {what}  ", ink.dim)]
+        if width_of([*made, *more]) <= width + 2:
+            made += more
+    if made:
+        # The blanks after the last one may not fit, and would be cut with an ellipsis.
+        made[-1] = (made[-1][0].rstrip(), made[-1][1])
+    return made
 
 
 def busy_parts(busy: Busy, width: int) -> tuple[str, str, str]:

@@ -71,3 +71,7 @@ class ViewPanel(Panel):
     def zoom(self, look: Look, facts: Facts) -> Look:
         """The look after opening what is chosen."""
         return look
+
+    def norm(self, look: Look) -> Look:
+        """The look with the next normalisation: of the shares, where the view has none of its own."""
+        return look.next_norm()
