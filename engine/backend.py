@@ -68,6 +68,16 @@ class Backend(Protocol):
     ) -> None:
         """Runs one analysis."""
 
+    def sweep(
+        self,
+        loaded: Any,
+        payload: Mapping[str, Any],
+        on_record: Callable[[dict[str, Any]], None],
+        on_progress: Callable[[float], None],
+        cancelled: Callable[[], bool],
+    ) -> None:
+        """Computes one group of a sweep."""
+
 
 class TorchBackend:
     """The real analyses.
@@ -126,6 +136,19 @@ class TorchBackend:
 
         with self._timed(loaded):
             run_analysis(loaded, inputs, parameters, layers, on_layer, on_progress, cancelled)
+
+    def sweep(
+        self,
+        loaded: Any,
+        payload: Mapping[str, Any],
+        on_record: Callable[[dict[str, Any]], None],
+        on_progress: Callable[[float], None],
+        cancelled: Callable[[], bool],
+    ) -> None:
+        """See `flowtui.engine.sweeps.worker`."""
+        from .sweeps.worker import run_group
+
+        run_group(loaded, payload, on_record, on_progress, cancelled)
 
     def seconds(self, loaded: Any, inputs: Any, parameters: Parameters, layers: Sequence[int]) -> float | None:
         """See `flowtui.engine.analyses.plan_analysis`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from types import TracebackType
 from typing import Any, Self
@@ -219,6 +219,23 @@ class EngineClient:
                     yield reply
                 elif reply["type"] == "progress":
                     yield to_progress(reply, analysis)
+
+    async def sweep(self, payload: Mapping[str, Any]) -> AsyncGenerator[dict[str, Any], None]:
+        """Computes one group of a sweep with the loaded model, item by item. Leaving early cancels it.
+
+        Args:
+            payload: As `flowtui.engine.sweeps.plan.Job.payload` makes it.
+
+        Yields:
+            Records, not yet checked; an engine that had to be started anew may send some again.
+
+        Raises:
+            FlowtuiError: What the engine found wrong, that it was cancelled or that it went away.
+        """
+        async with aclosing(self._talk.replies("sweep", dict(payload), None)) as replies:
+            async for reply in replies:
+                if isinstance(reply, dict) and reply["type"] == "record":
+                    yield reply["record"]
 
     async def ping(self) -> float:
         """Seconds until the engine answered; it does so while it computes, too.

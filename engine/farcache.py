@@ -114,6 +114,17 @@ class CachingBackend:
         for notice in store.take_notices():
             log.warning("%s", notice)
 
+    def sweep(
+        self,
+        loaded: Any,
+        payload: Mapping[str, Any],
+        on_record: Callable[[dict[str, Any]], None],
+        on_progress: Callable[[float], None],
+        cancelled: Callable[[], bool],
+    ) -> None:
+        """Computes one group of a sweep, which its client's journal keeps."""
+        self._inner.sweep(loaded, payload, on_record, on_progress, cancelled)
+
     def _open(self) -> LayerCache | None:
         """The cache, opened when it is first needed; None where it cannot be used."""
         if not self._opened:

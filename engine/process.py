@@ -142,6 +142,8 @@ class _Engine:
                     self._prepare(message)
                 case "analyse":
                     self._analyse(message)
+                case "sweep":
+                    self._sweep(message)
         except FlowtuiError as error:
             self._send_error(request, error)
         except Exception as error:
@@ -224,6 +226,19 @@ class _Engine:
             layers,
             on_layer,
             on_progress,
+            lambda: request in self._cancelled,
+        )
+        self._send("done", id=request, seconds=time.perf_counter() - start)
+
+    def _sweep(self, message: Message) -> None:
+        if self._loaded is None:
+            raise ProtocolError("The client asked for a part of a sweep before it had a model loaded.")
+        request, start = message["id"], time.perf_counter()
+        self._backend.sweep(
+            self._loaded.made,
+            {name: message[name] for name in ("model", "image", "options", "questions")},
+            lambda record: self._send("record", id=request, record=record),
+            lambda fraction: None,
             lambda: request in self._cancelled,
         )
         self._send("done", id=request, seconds=time.perf_counter() - start)

@@ -8,6 +8,8 @@ from jinja2 import TemplateError
 
 from flowtui.errors import ModelError, UsageError
 
+from .bounded import bounded
+from .failures import first_line
 from .loaded import Loaded
 from .spec import RunSpec
 
@@ -21,6 +23,9 @@ PLAIN = {
 """The prompt of families whose processors have no chat template, as their authors give it; `VICUNA` (LLaVA-1.5) for all
 others. Where {images} is missing the processor puts the image in front of the text by itself; where {bos} is missing it
 or the tokenizer writes the begin token."""
+
+TEMPLATE_S = 10.0
+TEMPLATE_BYTES = 1 << 30
 
 Messages = list[dict[str, Any]]
 
@@ -69,6 +74,23 @@ def prompt_text(loaded: Loaded, spec: RunSpec) -> tuple[str, str]:
     return prompt, _before_user(loaded, prompt, system, user)
 
 
+def text_prompt(loaded: Loaded, question: str) -> str:
+    """The prompt of a question without any image.
+
+    Raises:
+        UsageError: The question holds the image placeholder.
+        ModelError: The chat template fails.
+    """
+    tokenizer = loaded.processor.tokenizer
+    placeholder = str(tokenizer.convert_ids_to_tokens(loaded.image_token_id))
+    if placeholder in question:
+        raise UsageError(f"The question holds {placeholder!r}, which stands for an image.", "Leave it out.")
+    if getattr(loaded.processor, "chat_template", None):
+        return _render(loaded, [_turn("user", [{"type": "text", "text": question}])])
+    form = PLAIN.get(loaded.info.family, VICUNA).replace("{images}\n", "{images}")
+    return form.format(bos=tokenizer.bos_token or "", system="", images="", question=question)
+
+
 def _with_system(loaded: Loaded, system: Messages, user: list[dict[str, Any]]) -> str:
     """The prompt with the system prompt in parts; empty where the template fails at them."""
     try:
@@ -91,9 +113,12 @@ def _turn(role: str, content: object) -> dict[str, Any]:
 
 def _render(loaded: Loaded, messages: Messages, *, answer_next: bool = True) -> str:
     try:
-        return str(loaded.processor.apply_chat_template(messages, add_generation_prompt=answer_next, tokenize=False))
-    except (TemplateError, ValueError, TypeError, KeyError, IndexError) as error:
-        raise ModelError(f"The model's chat template cannot show this prompt: {error}") from error
+        with bounded("The model's chat template", TEMPLATE_S, TEMPLATE_BYTES):
+            return str(
+                loaded.processor.apply_chat_template(messages, add_generation_prompt=answer_next, tokenize=False)
+            )
+    except (TemplateError, ValueError, TypeError, KeyError, IndexError, AttributeError, ArithmeticError) as error:
+        raise ModelError(f"The model's chat template cannot show this prompt: {first_line(error)}") from error
 
 
 def _before_user(loaded: Loaded, prompt: str, system: Messages, user: Messages) -> str:

@@ -3,8 +3,9 @@
 A frame is a 4-byte big-endian length and a msgpack map with a "type". Replies repeat the `id` of their request.
 Each side checks what it reads and what it writes: a frame outside the schema is a `ProtocolError`, never anything else.
 
-client -> engine   hello, examine, fit, load, prepare, analyse, cancel, ping, beat, bye
-engine -> client   hello (unasked, first), examined, fitted, loaded, prepared, progress*, layer*, done, error, pong
+client -> engine   hello, examine, fit, load, prepare, analyse, sweep, cancel, ping, beat, bye
+engine -> client   hello (unasked, first), examined, fitted, loaded, prepared, progress*, layer*, record*,
+                   done, error, pong
 """
 
 from __future__ import annotations
@@ -57,6 +58,8 @@ SCHEMA: dict[Sender, dict[str, dict[str, Types]]] = {
         # answer: {ids, stopped} of a run's pinned answer, or None.
         "prepare": {"id": _WHOLE, "spec": (dict,), "answer": (dict, _NONE)},
         "analyse": {"id": _WHOLE, "analysis": _TEXT, "parameters": (dict,), "layers": (list,)},
+        # One group of a sweep, as `flowtui.engine.sweeps.plan.Job.payload` makes it.
+        "sweep": {"id": _WHOLE, "model": _TEXT, "image": (bytes, _NONE), "options": (dict,), "questions": (list,)},
         "cancel": {"id": _WHOLE},
         "ping": {"id": _WHOLE},
         # Says that the client is there. No reply: a line that takes none must not keep the engine from listening.
@@ -89,14 +92,16 @@ SCHEMA: dict[Sender, dict[str, dict[str, Types]]] = {
         },
         # seconds: engine time since the request's last layer (or its start); entry: LayerResult.to_bytes().
         "layer": {"id": _WHOLE, "layer": _WHOLE, "entry": (bytes,), "seconds": _NUMBER},
+        # One item of a sweep (`flowtui.engine.sweeps.records`).
+        "record": {"id": _WHOLE, "record": (dict,)},
         "done": {"id": _WHOLE, "seconds": _NUMBER},
         # id is None where the error belongs to no request.
         "error": {"id": (int, _NONE), "kind": _TEXT, "message": _TEXT, "hint": _TEXT},
         "pong": {"id": _WHOLE},
     },
 }
-_ITEMS: dict[str, Types] = {"layers": _WHOLE, "devices": (dict,), "analyses": (dict,)}
-_LIMITS = {"layer": MAX_LAYER_BYTES, "prepare": MAX_PREPARE_BYTES, "fit": MAX_PREPARE_BYTES}
+_ITEMS: dict[str, Types] = {"layers": _WHOLE, "devices": (dict,), "analyses": (dict,), "questions": (dict,)}
+_LIMITS = {"layer": MAX_LAYER_BYTES, "prepare": MAX_PREPARE_BYTES, "fit": MAX_PREPARE_BYTES, "sweep": MAX_PREPARE_BYTES}
 _LARGEST = {sender: max(_LIMITS.get(kind, MAX_OTHER_BYTES) for kind in kinds) for sender, kinds in SCHEMA.items()}
 
 _SPEC_TYPES: dict[str, Types] = {
