@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
 from flowtui.engine import noninferiority as rule
+from flowtui.engine._clusters import draw as draw_again
+from flowtui.engine._clusters import ratio, sum_clusters
 
 LAYERS = 32
 K = np.arange(LAYERS + 1)
@@ -152,8 +154,8 @@ def draw(case: Case, rng: np.random.Generator) -> tuple[Floats, Floats, NDArray[
 
 def unguarded(numerator: Floats, denominator: Floats, images: NDArray[np.int64], case: Case, replicates: int) -> int:
     """The cliff by the isotonic fit alone."""
-    sums = rule._sum_clusters(numerator, np.broadcast_to(denominator, numerator.shape), images)
-    drawn = rule._differences(rule._ratio(*rule._draw(sums, replicates, 0)), -1.0 if case.captions else 1.0)
+    sums = sum_clusters(numerator, np.broadcast_to(denominator, numerator.shape), images)
+    drawn = rule._differences(ratio(*draw_again(sums, replicates, 0)), -1.0 if case.captions else 1.0)
     bound = np.quantile(rule._isotonic(drawn), rule.LEVEL, axis=0)
     return int(rule._first_after_all_exceed(bound[None], rule.MARGIN)[0])
 

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from flowtui.errors import UsageError
 
-Floats = NDArray[np.float64]
+from ._clusters import Floats, draw, draw_one_more, ratio, sum_clusters
 
 LEVEL = 0.05
 """One-sided level of the lower bound; the bands and the interval are two-sided at twice that."""
@@ -135,20 +135,18 @@ def find_curve(
     if not (np.isfinite(numerator).all() and np.isfinite(denominator).all() and (denominator >= 0).all()):
         raise UsageError("A sweep's scores must be numbers, and their denominators not negative.")
     sign = -1.0 if lower_is_better else 1.0
-    score = _ratio(numerator.sum(0), denominator.sum(0))
+    score = ratio(numerator.sum(0), denominator.sum(0))
     difference = sign * (score - score[-1])
-    _, index = np.unique(clusters, return_inverse=True)
-    sums = _sum_clusters(numerator, denominator, index)
-    draws = _draw(sums, replicates, seed)
-    scores = _ratio(*draws)
+    sums = sum_clusters(numerator, denominator, clusters)
+    draws = draw(sums, replicates, seed)
+    scores = ratio(*draws)
     drawn = _differences(scores, sign)
     low, high, by_chance = _bands(drawn, difference)
     unit = _unit(numerator)
     lost = _lost_item(numerator, denominator, sign * unit)
-    times = np.random.default_rng((seed, 1)).poisson(1, (1, replicates, 1))
-    careful = _differences(_ratio(*(draws + times * lost)), sign)
+    careful = _differences(ratio(*(draws + draw_one_more(lost, replicates, seed))), sign)
     fitted = _isotonic(careful)
-    centre = _differences(_ratio(*(sums.sum(axis=1, keepdims=True) + lost)), sign)[0]
+    centre = _differences(ratio(*(sums.sum(axis=1, keepdims=True) + lost)), sign)[0]
     bound = np.minimum(np.quantile(fitted, LEVEL, axis=0), _window_bound(careful, centre))
     last = len(score) - 1
     k = int(_first_after_all_exceed(bound[None], margin)[0])
@@ -190,22 +188,9 @@ def items_needed_without_change(margin: float) -> int:
     return math.ceil(3 / margin)
 
 
-def _ratio(numerator: Floats, denominator: Floats) -> Floats:
-    """0 where nothing can be counted: a data set without any mention has no wrong one."""
-    return np.divide(numerator, denominator, out=np.zeros_like(numerator), where=denominator > 0)
-
-
 def _differences(scores: Floats, sign: float) -> Floats:
     """D(K) of each row of scores: [rows L+1]."""
     return sign * (scores - scores[:, -1:])
-
-
-def _sum_clusters(numerator: Floats, denominator: Floats, index: NDArray[np.integer]) -> Floats:
-    """Numerators and denominators of each cluster: [2 clusters L+1]."""
-    sums = np.zeros((2, int(index.max()) + 1, numerator.shape[1]))
-    np.add.at(sums[0], index, numerator)
-    np.add.at(sums[1], index, denominator)
-    return sums
 
 
 def _unit(numerator: Floats) -> float:
@@ -222,14 +207,6 @@ def _lost_item(numerator: Floats, denominator: Floats, loss: float) -> Floats:
     row = np.stack([np.full(numerator.shape[1], each[:, -1].mean()) for each in (numerator, denominator)])
     row[0, :-1] -= loss
     return row[:, None]
-
-
-def _draw(sums: Floats, replicates: int, seed: int) -> Floats:
-    """Numerators and denominators of each draw of as many clusters as there are: [2 B L+1]."""
-    count = sums.shape[1]
-    rng = np.random.default_rng(seed)
-    weights = np.stack([np.bincount(rng.integers(count, size=count), minlength=count) for _ in range(replicates)])
-    return weights.astype(np.float64) @ sums
 
 
 def _bands(drawn: Floats, difference: Floats) -> tuple[Floats, Floats, float]:
