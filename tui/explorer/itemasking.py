@@ -10,11 +10,12 @@ from pathlib import Path
 from textual import work
 
 from flowtui.engine.results import Run
-from flowtui.engine.spec import ANALYSES, PARAMETERS, RunSpec
+from flowtui.engine.spec import ANALYSES, PARAMETERS
 from flowtui.errors import FlowtuiError
 
 from . import computing
 from .asking import Asking, answered
+from .itemspec import item_spec
 from .look import Look
 from .session import Session
 from .sweepscreen import OpenSweep
@@ -45,7 +46,7 @@ class ItemAsking(Asking):
     async def _open_item(self, sweep: OpenSweep, item: int, origin: Path) -> None:
         try:
             # Images may lie on a slow disk.
-            spec = await asyncio.to_thread(item_spec, sweep, item, self.images)
+            spec = await asyncio.to_thread(item_spec, sweep.facts.sweep, item, self.images)
         except FlowtuiError as error:
             self.notify(str(error), title="Not opened", severity="error", timeout=12)
             return
@@ -60,7 +61,9 @@ class ItemAsking(Asking):
 
     def _run_of_item(self, origin: Path, layer: int, run: Run) -> Session:
         """The new run, at the layer of the sweep's K. Decodes images."""
-        return Session(run, None, Look(layer=layer, palette=self._config.palette), self._graphics, origin=origin)
+        return Session(
+            run, None, Look(layer=layer, palette=self._config.palette), self._graphics, origin=origin, own=True
+        )
 
 
 def run_file(sweep: OpenSweep, item: int) -> Path:
@@ -68,14 +71,3 @@ def run_file(sweep: OpenSweep, item: int) -> Path:
     name = re.sub(r"[^\w.-]+", "-", sweep.facts.sweep.items[item].id)[:MAX_NAME].strip(".-") or str(item)
     stem = "sweep" if sweep.path is None else sweep.path.stem
     return (Path() if sweep.path is None else sweep.path.parent) / f"{stem}-{name}.pkl"
-
-
-def item_spec(sweep: OpenSweep, item: int, images: Path | None) -> RunSpec:
-    """What to ask so that the run is the item.
-
-    Raises:
-        FlowtuiError: The data set's files are not there, or it is another one.
-    """
-    from flowtui.engine.sweeps.opening import spec_of_item
-
-    return spec_of_item(sweep.facts.sweep, item, images)

@@ -13,17 +13,21 @@ MAX_NAMES = 10_000
 
 
 def free_name(like: Path) -> Path:
-    """A run file's own name where nothing has it yet, else the first free one beside it: <stem>-2.pkl and so on."""
+    """The first name beside a run file that nothing has yet: <stem>-2.pkl and so on."""
     return next((path for path in _names(like) if not path.exists() and not path.is_symlink()), like)
 
 
-def claim(like: Path) -> Path:
+def claim(like: Path, *, itself: bool = False) -> Path:
     """Makes an empty file by the first free name, so that nobody else takes it.
+
+    Args:
+        like: What the names are like.
+        itself: Whether it is the first of them.
 
     Raises:
         FlowtuiError: No file can be made there.
     """
-    for path in _names(like):
+    for path in (*([like] if itself else []), *_names(like)):
         try:
             os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666))
         except FileExistsError:
@@ -36,4 +40,4 @@ def claim(like: Path) -> Path:
 
 
 def _names(like: Path) -> Iterator[Path]:
-    return (like if i == 1 else like.with_name(f"{like.stem}-{i}.pkl") for i in range(1, MAX_NAMES))
+    return (like.with_name(f"{like.stem}-{i}.pkl") for i in range(2, MAX_NAMES))

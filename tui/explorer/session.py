@@ -25,6 +25,7 @@ class Session:
         look: How it is looked at first.
         graphics: The renderer of its maps.
         origin: The file that a run was asked from which has no file yet: its own will be beside that one.
+        own: Whether `origin` is to be its own file, where that is free.
 
     Attributes:
         facts: Numbers of the run as it is now.
@@ -36,13 +37,21 @@ class Session:
     """
 
     def __init__(
-        self, run: Run, path: Path | None, look: Look, graphics: Graphics, *, origin: Path | None = None
+        self,
+        run: Run,
+        path: Path | None,
+        look: Look,
+        graphics: Graphics,
+        *,
+        origin: Path | None = None,
+        own: bool = False,
     ) -> None:
         self.facts = Facts(run)
         self.look = look
         self.painter = Painter(run, graphics)
         self.path = path
         self.origin = origin or path
+        self._own = own
         self.on_disk = run if path is not None or origin is None else None
         self._writing = asyncio.Lock()
 
@@ -84,7 +93,7 @@ class Session:
         run = self.unsaved
         if run is None or self.origin is None:
             return
-        path = self.path or claim(self.origin)
+        path = self.path or claim(self.origin, itself=self._own)
         computing.save(path, run)
         self.path, self.on_disk = path, run
 

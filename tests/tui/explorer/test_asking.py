@@ -324,7 +324,7 @@ async def test_escape_before_and_after_the_answer(fake_engine, tmp_path: Path) -
         await pilot.press("escape")
         await until(pilot, lambda: app.busy is None)
         assert "This run is being computed. Esc cancels it; then it can be closed." in toasts(app)
-        assert toasts(app)[-1] == "Cancelled. What had arrived is kept."
+        assert "Cancelled. What had arrived is kept." in toasts(app)
         assert len(app.sessions) == 2
     made = Run.from_plain(read_plain(tmp_path / "a-2.pkl"))
     assert sorted(made.analyses["attention"].layers) == [0, 1]
