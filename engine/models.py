@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
 import torch
-from safetensors import SafetensorError
 from transformers import (
     AutoConfig,
     AutoModelForImageTextToText,
@@ -20,14 +16,14 @@ from transformers import (
     PreTrainedModel,
     ProcessorMixin,
 )
-from transformers.utils import is_peft_available, is_torchvision_available
+from transformers.utils import is_peft_available
 from transformers.utils import logging as transformers_logging
 from transformers.utils.hub import cached_file
 
 from flowtui.errors import ModelError, UnsupportedModelError, UsageError
 
-from .failures import is_out_of_memory
 from .families import FAMILIES
+from .folder import check_folder
 from .loaded import Loaded
 from .place import fingerprint, resolve_model
 from .processors import load_processor
@@ -35,11 +31,10 @@ from .repairs import mend
 from .results import ModelInfo
 from .selftest import self_test
 from .structure import Decoder, find_decoder
+from .unloaded import explaining
 from .weights import check_weights, needed_bytes, stored_dtype
 
 __all__ = ["DTYPES", "Loaded", "load_model", "silence"]
-
-log = logging.getLogger(__name__)
 
 _PLACEHOLDER = re.compile(r"^(?!.*(start|begin|end|break|newline|row|col|sep))(image|img|media)_.*(id|idx|index)$")
 """Names of an image placeholder's id in configurations, apart from the usual two."""
@@ -88,11 +83,13 @@ def open_model(
     silence()
     common: dict[str, Any] = {"revision": revision, "trust_remote_code": trust_remote_code}
     if Path(place).is_dir():
+        check_folder(Path(place), trust_remote_code=trust_remote_code)
         common["revision"] = None
         common["local_files_only"] = True
-    with _explaining(name):
+    with explaining(name):
         config = AutoConfig.from_pretrained(place, **common)
         _check_family(name, config)
+        _check_kernel(name, config)
         _check_adapter(name, place)
         kind = _choose_dtype(dtype, target, config)
         return Opened(name, place, common, target, kind, config, mend(load_processor(place, **common)))
@@ -125,9 +122,15 @@ def load_model(
     config, processor, place = opened.config, opened.processor, opened.place
     needed = needed_bytes(config, opened.dtype, opened.directory, trust_remote_code=trust_remote_code)
     check_weights(name, config, opened.dtype, opened.device, needed)
-    with _explaining(name):
+    with explaining(name):
         model, report = cast(Any, AutoModelForImageTextToText).from_pretrained(
-            place, config=config, dtype=opened.dtype, output_loading_info=True, **opened.common
+            place,
+            config=config,
+            dtype=opened.dtype,
+            output_loading_info=True,
+            # Other files are pickles, which may run code.
+            use_safetensors=None if trust_remote_code else True,
+            **opened.common,
         )
         directory = opened.directory or Path(str(cached_file(place, "config.json", **opened.common))).parent
     if not hasattr(processor, "tokenizer") or not hasattr(processor, "image_processor"):
@@ -167,6 +170,16 @@ def _check_family(name: str, config: PreTrainedConfig) -> None:
         raise UnsupportedModelError(
             f"{name} is a {family.title} model, which cannot be taken apart: {family.refused}.",
             "flowtui models lists the families that are known to work.",
+        )
+
+
+def _check_kernel(name: str, config: PreTrainedConfig) -> None:
+    """An attention function may be named that lies on the Hub: code, which the flag for code says nothing of."""
+    asked = str(config._attn_implementation or "")
+    if "/" in asked:
+        raise ModelError(
+            f"{name} asks for an attention function from elsewhere: {asked[:80]}.",
+            "Take attn_implementation out of its config.json.",
         )
 
 
@@ -252,50 +265,4 @@ def describe(
         dtype=str(decoder.module.dtype).removeprefix("torch."),
         device=str(model.device),
         self_test_error=0.0,
-    )
-
-
-@contextmanager
-def _explaining(name: str) -> Iterator[None]:
-    """Turns what transformers raises inside into one sentence."""
-    try:
-        yield
-    except (
-        OSError,
-        ValueError,
-        KeyError,
-        TypeError,
-        ImportError,
-        AttributeError,
-        RuntimeError,
-        SafetensorError,
-    ) as error:
-        if is_out_of_memory(error):
-            raise
-        raise _explained(name, error) from error
-
-
-def _explained(name: str, error: Exception) -> ModelError:
-    """Says in one sentence why a model did not load; transformers' own messages run over many lines."""
-    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    log.info("loading %s failed", name, exc_info=error)
-    text = str(error)
-    if "trust_remote_code" in text:
-        return ModelError(
-            f"{name} brings code of its own.", "If you trust its author, allow it with --trust-remote-code."
-        )
-    if "torchvision" in text.lower() and not is_torchvision_available():
-        return ModelError(
-            f"{name} needs torchvision, which is not installed: transformers has no other way to prepare its images.",
-            "Install the torchvision that goes with your torch.",
-        )
-    if isinstance(error, ImportError):
-        return ModelError(f"{name} needs a package that is not installed: {reason}")
-    if isinstance(error, OSError) and not Path(name).exists():
-        return ModelError(
-            f"{name} is not on this machine and could not be fetched: {reason}",
-            "Check the spelling and the network, or give a local directory.",
-        )
-    return ModelError(
-        f"{name} could not be loaded: {reason}", "It must be a vision-language model in Hugging Face layout."
     )
