@@ -68,6 +68,15 @@ class Terminal:
             pass
         return self.raw
 
+    def read_some(self, timeout_s: float) -> bool:
+        """Takes in what comes within a time; False where nothing does."""
+        return self._read(timeout_s)
+
+    @property
+    def alive(self) -> bool:
+        """Whether the program is there."""
+        return bool(self._child.isalive())
+
     def hang_up(self) -> None:
         """Closes the terminal under the program, as a connection that breaks does."""
         nothing = os.open(os.devnull, os.O_RDWR)
