@@ -18,14 +18,17 @@ def precompute(
     settings: Settings = None,
     engine: Engine = "local",
     force: Annotated[bool, typer.Option("--force", help="Compute again what is there.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Load the models that files name without asking.")] = False,
 ) -> None:
     """Compute what run files lack, and only that.
 
-    Layers come from the cache where it has them; new ones go into the cache and into the files.
+    Layers come from the cache where it has them; new ones go into the cache and into the files. A model is named by the
+    file and not by you: before one other than the shipped model is loaded, you are asked.
     """
     from flowtui.tui.text import visible
 
     from .compute import SharedEngine, Work, choose, fill, finish, open_cache
+    from .consent import allow_models
     from .files import read_run
     from .progress import Reporter
 
@@ -36,6 +39,7 @@ def precompute(
         found = read_run(path)
         todo.append((Work(path, found), choose(found, names, parameters, chosen, force=force)))
     jobs = sum(bool(requests) for _, requests in todo)
+    allow_models([(work.path, work.run) for work, requests in todo if requests and work.run is not None], yes=yes)
     cache = open_cache() if jobs else None
     with SharedEngine(engine, jobs) as shared:
         for work, requests in todo:
