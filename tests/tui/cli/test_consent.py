@@ -31,12 +31,9 @@ class Keyboard(io.StringIO):
         return True
 
 
-@pytest.fixture
-def typed(monkeypatch: pytest.MonkeyPatch) -> Keyboard:
-    keyboard, screen = Keyboard(), Keyboard()
-    monkeypatch.setattr("sys.stdin", keyboard)
-    monkeypatch.setattr("sys.stderr", screen)
-    return keyboard
+def type_in(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", Keyboard(text))
+    monkeypatch.setattr("sys.stderr", Keyboard())
 
 
 def test_the_shipped_model_needs_no_yes() -> None:
@@ -45,7 +42,7 @@ def test_the_shipped_model_needs_no_yes() -> None:
 
 def test_without_anybody_to_ask_it_takes_the_option(capsys: pytest.CaptureFixture[str]) -> None:
     run = named("someone/model\x1b[2J", "abc123")
-    with pytest.raises(UsageError, match="someone/model.*abc123") as caught:
+    with pytest.raises(UsageError, match=r"someone/model.*abc123") as caught:
         allow_models([(PATH, run)], yes=False)
     assert "--yes" in caught.value.hint
     allow_models([(PATH, run)], yes=True)
@@ -58,9 +55,8 @@ def test_without_anybody_to_ask_it_takes_the_option(capsys: pytest.CaptureFixtur
 @pytest.mark.parametrize(
     ("answer", "goes_on"), [("y\n", True), ("Yes\n", True), ("\n", False), ("n\n", False), ("", False)]
 )
-def test_somebody_is_asked(typed: Keyboard, answer: str, goes_on: bool) -> None:
-    typed.write(answer)
-    typed.seek(0)
+def test_somebody_is_asked(answer: str, goes_on: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    type_in(answer, monkeypatch)
     # The same model in two files is one question; of a second one nobody would answer.
     runs = [(PATH, named("someone/model")), (Path("other.pkl"), named("someone/model"))]
     if goes_on:
@@ -70,9 +66,8 @@ def test_somebody_is_asked(typed: Keyboard, answer: str, goes_on: bool) -> None:
             allow_models(runs, yes=False)
 
 
-def test_another_revision_is_another_question(typed: Keyboard) -> None:
-    typed.write("y\nn\n")
-    typed.seek(0)
+def test_another_revision_is_another_question(monkeypatch: pytest.MonkeyPatch) -> None:
+    type_in("y\nn\n", monkeypatch)
     with pytest.raises(CancelledError):
         allow_models([(PATH, named("someone/model", "a")), (PATH, named("someone/model", "b"))], yes=False)
 
