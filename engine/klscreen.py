@@ -1,8 +1,8 @@
 """Whether an answer stays the same when the image is cut, judged by the KL divergence alone. Torch-free.
 
 Decoding is what a truncation curve spends most on. The KL from the full model comes without it, so a threshold eta on
-it is a cheap screen: at or below eta the answer is taken to stay. How often that is wrong is counted on a sweep that did
-decode, at every threshold, with an interval; what K = L says (KL 0, the same answer) is left out.
+it is a cheap screen: at or below eta the answer is taken to stay. How often that is wrong is counted on a sweep that
+did decode, at every threshold, with an interval; what K = L says (KL 0, the same answer) is left out.
 
 Source: the calibration is a ratio of sums over a sweep's pairs of item and K, drawn by image; the thresholds are tried
 in ascending order up to the first that cannot be certified, so that trying several costs no error (Angelopoulos et al.
