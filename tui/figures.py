@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import join
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -105,6 +106,18 @@ def write_figures(run: Run, names: Sequence[str], format: str, folder: Path, com
         table.write_bytes(csv_bytes(*plate.data(run)))
         written += [path, table]
     return written
+
+
+def command_for(name: str, figure: str, format: str, folder: Path) -> str:
+    """The command that writes figures.
+
+    Args:
+        name: Of the run file.
+        figure: Which figures, as the option has it.
+        format: One of `FORMATS`.
+        folder: Where to.
+    """
+    return join(("flowtui", "export", name, "--figure", figure, "--format", format, "-o", folder.name or str(folder)))
 
 
 @contextmanager

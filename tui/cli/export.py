@@ -62,15 +62,10 @@ def export(
 
 
 def _figures(run: Run, path: Path, figure: str, format: str, folder: Path) -> list[Path]:
-    from shlex import join
-
-    from flowtui.tui.figures import write_figures
+    from flowtui.tui.figures import command_for, write_figures
 
     names = [] if figure == "all" else [name.strip().lower() for name in figure.split(",") if name.strip()]
-    command = join(
-        ("flowtui", "export", path.name, "--figure", figure, "--format", format, "-o", folder.name or str(folder))
-    )
-    return write_figures(run, names, format, folder, command)
+    return write_figures(run, names, format, folder, command_for(path.name, figure, format, folder))
 
 
 def _of_sweep(sweep: Sweep, path: Path, what: str, figure: str, format: str, folder: Path) -> list[Path]:

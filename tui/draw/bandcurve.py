@@ -12,12 +12,38 @@ from textual.strip import Strip
 from .braille import ACROSS, DOWN, draw_line, glyphs
 from .cells import Part, line
 from .columns import place_labels, wanted_labels
-from .curve import AXIS_CELLS, Ks
+from .curve import AXIS_CELLS
 from .ink import Ink, Rgb, mix, style
 from .shades import rgb
 
 Floats = NDArray[np.floating]
 Cell = tuple[str, Style]
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """K = 0..L as points from the first to the last of `width` cells.
+
+    Attributes:
+        layers: L.
+        width: Cells, at least 1.
+    """
+
+    layers: int
+    width: int
+
+    @property
+    def count(self) -> int:
+        """Number of K."""
+        return self.layers + 1
+
+    def start(self, k: int) -> int:
+        """The cell of a K."""
+        return round(k * (self.width - 1) / self.layers)
+
+    def nearest(self, cell: int) -> int:
+        """The K at a cell."""
+        return max(0, min(round(cell * self.layers / max(1, self.width - 1)), self.layers))
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +80,12 @@ class Banded:
 
 
 def band_canvas(banded: Banded, width: int, height: int, ink: Ink) -> list[list[Cell]]:
-    """The plot area alone: `height` rows of `width` cells; point K lies in the cell `Ks(L, width).start(K)`.
+    """The plot area alone: `height` rows of `width` cells; point K lies in the cell `Spread(L, width).start(K)`.
 
     The band is a shade behind the curve, and its edges are dotted, so that it is there without colour too.
     """
     low, high = banded.ends
-    ks = Ks(len(banded.values) - 1, width)
+    ks = Spread(len(banded.values) - 1, width)
     # The dot in the middle of a K's cell.
     x = np.array([ks.start(k) for k in range(ks.count)], dtype=np.float64) * ACROSS + 0.5
     size = (height * DOWN, width * ACROSS)
@@ -111,7 +137,7 @@ def band_lines(
     Returns:
         The canvas' lines, one of the cliff and its interval, one of K labels.
     """
-    ks = Ks(len(banded.values) - 1, width - AXIS_CELLS)
+    ks = Spread(len(banded.values) - 1, width - AXIS_CELLS)
     made = []
     for y, row in enumerate(canvas):
         label = ends[0] if y == 0 else ends[1] if y == len(canvas) - 1 else ""
@@ -125,13 +151,13 @@ def band_lines(
     return [*made, _interval(ink, width, ks, banded), _axis(ink, width, ks, banded, k)]
 
 
-def _interval(ink: Ink, width: int, ks: Ks, banded: Banded) -> Strip:
+def _interval(ink: Ink, width: int, ks: Spread, banded: Banded) -> Strip:
     """`├──◆──┤` from the interval's first K to its last; nothing where there is none."""
     name: Part = (f"{'cliff' if banded.interval else '':>{AXIS_CELLS - 1}} ", ink.dim)
     if banded.interval is None:
         return line(ink, width, name)
     first, last = (ks.start(k) for k in banded.interval)
-    cells = [" "] * ks.used
+    cells = [" "] * ks.width
     cells[first : last + 1] = "─" * (last + 1 - first)
     cells[first], cells[last] = "├", "┤"
     if banded.cliff is not None:
@@ -139,8 +165,8 @@ def _interval(ink: Ink, width: int, ks: Ks, banded: Banded) -> Strip:
     return line(ink, width, name, ("".join(cells), ink.cliff))
 
 
-def _axis(ink: Ink, width: int, ks: Ks, banded: Banded, k: int) -> Strip:
-    wanted = wanted_labels(ks.count, (ks.used - 1) / ks.layers, (k, banded.cliff))
+def _axis(ink: Ink, width: int, ks: Spread, banded: Banded, k: int) -> Strip:
+    wanted = wanted_labels(ks.count, (ks.width - 1) / ks.layers, (k, banded.cliff))
     parts: list[Part] = [(f"{'K':>{AXIS_CELLS - 1}} ", ink.dim)]
     at = 0
     for cell, text in place_labels(ks, wanted, width - AXIS_CELLS):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
-from textual import work
 from textual.app import ComposeResult, SystemCommand
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
+from textual.notifications import SeverityLevel
 from textual.screen import Screen
 
 from flowtui.engine.results import Run
@@ -24,7 +25,7 @@ from .computing import Engine
 from .copying import layer_text
 from .curveview import CurvePanel
 from .dialogs import ExportScreen, HelpScreen, help_text
-from .exporting import EXPORTS, export_choice, export_folder
+from .exporting import EXPORTS, Export, export_choice, export_folder
 from .groups import GroupsPanel
 from .header import HeaderPanel
 from .inspecting import Inspecting
@@ -96,17 +97,11 @@ class ExplorerApp(Inspecting, ItemAsking, Browsing):
     def action_export(self) -> None:
         """Asks what to write, and writes it."""
         folder = export_folder(self._path)
-        titles = [title for title, *_ in EXPORTS]
-        self.push_screen(ExportScreen(str(folder), titles), lambda choice: self._export(folder, choice))
+        screen = ExportScreen(str(folder), [choice.title for choice in EXPORTS])
+        self.push_screen(screen, partial(self.export, EXPORTS, folder, self._write_run))
 
-    def _export(self, folder: Path, choice: int | None) -> None:
-        if choice is not None:
-            self._write_export(folder, choice)
-
-    @work(thread=True, group="export")
-    def _write_export(self, folder: Path, choice: int) -> None:
-        text, severity = export_choice(self.facts.run, EXPORTS[choice], folder)
-        self.call_from_thread(self.notify, text, severity=severity)
+    def _write_run(self, choice: Export, folder: Path) -> tuple[str, SeverityLevel]:
+        return export_choice(self.facts.run, self._path, choice, folder)
 
     def action_help(self) -> None:
         """Keys and how to read the panels."""

@@ -18,6 +18,7 @@ from .facts import KIND_NAMES, Facts, Gap
 from .frame import Frame, Other
 from .look import Look
 from .mapview import note_lines
+from .placed import Placed
 from .view import ViewPanel
 
 GAP_CELLS = 2
@@ -87,6 +88,9 @@ class ComparePanel(ViewPanel):
         rows = fit_cells(frame.painter.ratio, cells, max(1, height - 3 - len(below)))[1]
         pins = [other is None and _pinned(look, i) for i in range(2)]
         columns = [self._map(frame, side, cells, rows, pinned=p) for side, p in zip((left, right), pins, strict=True)]
+        self.pictures = ()
+        for i, side in enumerate((left, right)[:count]):
+            self._place(frame, side, cells, rows, i * (cells + GAP_CELLS))
         columns.append(self._difference(frame, left, right, alike, cells, rows))
         gap = line(ink, GAP_CELLS, ("", ink.text))
         for strips in zip(*columns[:count], strict=True):
@@ -117,6 +121,14 @@ class ComparePanel(ViewPanel):
             if width >= LEGEND_CELLS:
                 foot = legend(ink, width, there.high, notes=notes, plain=plain, palette=look.palette)
         return _column(frame, line(ink, width, title, right=right), image, foot, width, rows)
+
+    def _place(self, frame: Frame, side: Side, width: int, rows: int, left: int) -> None:
+        """Tells where the map of one side is."""
+        look, ground = frame.look, frame.ink.background
+        there = None if isinstance(side.heat, Gap) else side.heat
+        size = fit_cells(side.painter.ratio, width, rows)
+        placed = Placed(left + (width - size[0]) // 2, 2, size, side.painter, there, look.opacity, ground, look.palette)
+        self.pictures = (*self.pictures, placed)
 
     def _difference(
         self, frame: Frame, left: Side, right: Side, alike: Likeness | None, width: int, rows: int

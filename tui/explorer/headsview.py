@@ -24,6 +24,7 @@ from .frame import Frame
 from .headfacts import HeadFacts, head_facts
 from .look import Look
 from .mapview import note_lines
+from .placed import Placed
 from .view import LookPicked, ViewPanel
 
 BETWEEN_CELLS = 2
@@ -98,6 +99,7 @@ class HeadsPanel(ViewPanel):
         if below:
             left += [line(ink, left_cells), *self._list(frame, numbers, left_cells, height - len(left) - 1)]
         right = self._right(frame, numbers, side, height, listed=not below)
+        self.pictures = tuple(placed.moved(left_cells + BETWEEN_CELLS, 0) for placed in self.pictures)
         gap = line(ink, BETWEEN_CELLS)
         left, right = fit(left, ink, left_cells, height), fit(right, ink, side, height)
         return [Strip.join([a, gap, b]) for a, b in zip(left, right, strict=True)]
@@ -181,7 +183,9 @@ class HeadsPanel(ViewPanel):
         size = fit_cells(frame.painter.ratio, width, room)
         shown = None if isinstance(heat, Gap) else heat
         image = frame.painter.draw(shown, look.opacity, size, ink.background, look.palette)
-        made += [beside(ink, width, strip, (width - size[0]) // 2) for strip in image]
+        left = (width - size[0]) // 2
+        made += [beside(ink, width, strip, left) for strip in image]
+        self.pictures = (Placed(left, 1, size, frame.painter, shown, look.opacity, ink.background, look.palette),)
         if shown is not None and shown.peak:
             plain = frame.painter.graphics.name == "ascii"
             notes = [

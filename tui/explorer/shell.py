@@ -240,6 +240,11 @@ class Shell(SteadyApp):
             self._show()
 
     @property
+    def graphics_name(self) -> str:
+        """Name of the renderer of maps."""
+        return self._graphics.name
+
+    @property
     def ink(self) -> Ink:
         """Colours."""
         return self._ink

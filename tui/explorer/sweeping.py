@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from textual import work
+from textual.notifications import SeverityLevel
 
 from flowtui.engine.results import Run
 from flowtui.engine.sweeps.result import Sweep
@@ -14,12 +16,16 @@ from flowtui.tui.config import Config
 from flowtui.tui.draw.graphics import Graphics
 
 from . import computing
-from .exporting import export_sweep
+from .exporting import Export, export_screen
 from .memory import read_sweep_look, remember_sweep
+from .pictured import screen_svg
 from .question import full_name
 from .sweepfacts import SweepFacts
 from .sweepscreen import CurveFound, OpenSweep, SweepScreen
 from .working import Working
+
+Writer = Callable[[Export, Path], tuple[str, SeverityLevel]]
+"""Writes a choice into a folder, and says what came of it."""
 
 
 class Sweeping(Working):
@@ -154,15 +160,26 @@ class Sweeping(Working):
             self.sweep_screen.found()
         self._show()
 
-    def export_sweep(self, sweep: OpenSweep, folder: Path, choice: int | None) -> None:
-        """Writes what was chosen."""
-        if choice is not None:
-            self._write_sweep(sweep, folder, choice)
+    def export(self, choices: Sequence[Export], folder: Path, write: Writer, index: int | None) -> None:
+        """Writes what was chosen: the screen as it is once the dialog is gone, or what `write` knows of."""
+        if index is not None:
+            choice = choices[index]
+            if choice.kind == "screen":
+                self.call_after_refresh(self._write_screen, choice, folder)
+            else:
+                self._write(partial(write, choice, folder))
+
+    def _write_screen(self, choice: Export, folder: Path) -> None:
+        over = self.sweep_screen
+        name, title = ("sweep", over.sweep.title) if over is not None else (self.look.view, self.session.title)
+        # A picture of what is there now; drawing it as PNG takes longer.
+        svg = screen_svg(self, f"flowtui {title}".strip())
+        self._write(partial(export_screen, svg, name, choice, folder))
 
     @work(group="export")
-    async def _write_sweep(self, sweep: OpenSweep, folder: Path, choice: int) -> None:
-        said = await asyncio.to_thread(export_sweep, sweep.facts.sweep, sweep.path, choice, folder)
-        self.notify(said[0], severity=said[1])
+    async def _write(self, write: Callable[[], tuple[str, SeverityLevel]]) -> None:
+        text, severity = await asyncio.to_thread(write)
+        self.notify(text, severity=severity)
 
     def _named_by_files(self) -> set[str]:
         """Models that the open files name."""

@@ -21,7 +21,7 @@ from flowtui.errors import FlowtuiError
 from flowtui.tui.text import visible
 
 from .dialogs import ExportScreen, HelpScreen
-from .exporting import SWEEP_EXPORTS, export_folder
+from .exporting import SWEEP_EXPORTS, export_folder, export_sweep
 from .sweepcopy import sweep_text
 from .sweepfacts import SweepFacts
 from .sweephelp import sweep_help
@@ -282,10 +282,9 @@ class SweepScreen(ModalScreen[None], inherit_bindings=False):
     def action_export(self) -> None:
         """Asks what to write, and writes it."""
         folder = export_folder(self.sweep.path)
-        self.app.push_screen(
-            ExportScreen(str(folder), [title for title, _ in SWEEP_EXPORTS]),
-            partial(self._app.export_sweep, self.sweep, folder),
-        )
+        screen = ExportScreen(str(folder), [choice.title for choice in SWEEP_EXPORTS])
+        write = partial(export_sweep, self.sweep.facts.sweep, self.sweep.path)
+        self.app.push_screen(screen, partial(self._app.export, SWEEP_EXPORTS, folder, write))
 
     def action_help(self) -> None:
         """Keys, and how to read the screen."""

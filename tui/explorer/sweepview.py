@@ -10,9 +10,9 @@ from rich.cells import cell_len
 from textual.strip import Strip
 
 from flowtui.engine.noninferiority import Curve
-from flowtui.tui.draw.bandcurve import Banded, Cell, band_canvas, band_lines
+from flowtui.tui.draw.bandcurve import Banded, Cell, Spread, band_canvas, band_lines
 from flowtui.tui.draw.cells import Part, fit, heading, line, wrap, wrap_first
-from flowtui.tui.draw.curve import AXIS_CELLS, Ks
+from flowtui.tui.draw.curve import AXIS_CELLS
 from flowtui.tui.draw.ink import Ink
 from flowtui.tui.draw.itemtable import Row, item_table
 from flowtui.tui.text import visible
@@ -102,10 +102,9 @@ class SweepDrawing:
             return None
         if self._left <= x and self._first_row <= y < self._first_row + len(self._shown):
             return replace(look, item=self._shown[y - self._first_row])
-        ks = Ks(facts.layers, max(1, self._plot_cells))
         cell = x - AXIS_CELLS
-        if y < self._plot_rows and 0 <= cell < ks.used:
-            return look.at(round(cell * facts.layers / max(1, ks.used - 1)), facts.layers)
+        if y < self._plot_rows and 0 <= cell < self._plot_cells:
+            return look.at(Spread(facts.layers, self._plot_cells).nearest(cell), facts.layers)
         return None
 
     def _heading(self, frame: SweepFrame, width: int) -> Strip:

@@ -6,8 +6,8 @@ from itertools import product
 import numpy as np
 import pytest
 
-from flowtui.tui.draw.bandcurve import Banded, band_canvas, band_lines
-from flowtui.tui.draw.curve import AXIS_CELLS, Ks
+from flowtui.tui.draw.bandcurve import Banded, Spread, band_canvas, band_lines
+from flowtui.tui.draw.curve import AXIS_CELLS
 from flowtui.tui.draw.ink import DARK, LIGHT
 from flowtui.tui.draw.shades import rgb
 
@@ -38,7 +38,7 @@ def test_it_fills_its_cells(width: int) -> None:
 def test_the_curve_lies_over_its_k_and_at_its_height() -> None:
     values = np.array([0.0] * 6 + [100.0] * 7)
     canvas = band_canvas(Banded(values, None, None, 100.0), 37, 8, DARK)
-    start = Ks(12, 37).start
+    start = Spread(12, 37).start
     lines = ["".join(glyph for glyph, _ in row) for row in canvas]
     assert lines[-1][: start(5) + 1].strip()
     assert not lines[-1][start(6) + 1 :].strip()
@@ -63,7 +63,7 @@ def test_the_interval_and_the_cliff_stand_over_their_k() -> None:
     banded = banded_of(12, 7)
     canvas = band_canvas(banded, 37, 6, DARK)
     *plot, interval, axis = [s.text for s in band_lines(DARK, 43, canvas, banded, 3, ("1", "0"))]
-    start = Ks(12, 37).start
+    start = Spread(12, 37).start
     place = {k: AXIS_CELLS + start(k) for k in range(13)}
     assert interval[place[6]] == "├"
     assert interval[place[7]] == "◆"
@@ -88,3 +88,11 @@ def test_of_no_ends_there_is_a_range() -> None:
     assert low < high
     low, high = Banded(np.zeros(3), None, None, 0.0).ends
     assert low < 0 < high
+
+
+def test_every_k_is_found_again_where_it_stands() -> None:
+    for layers, width in [(1, 1), (1, 9), (12, 31), (32, 48), (96, 200)]:
+        ks = Spread(layers, width)
+        assert (ks.start(0), ks.start(layers)) == (0, width - 1)
+        if width > layers:
+            assert [ks.nearest(ks.start(k)) for k in range(layers + 1)] == list(range(layers + 1))

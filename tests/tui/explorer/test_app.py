@@ -169,6 +169,32 @@ async def test_export_writes_and_says_so(tmp_path: Path) -> None:
     assert toasts(app) == [f"{len(list(made.iterdir()))} files written to {made}."]
 
 
+@pytest.mark.parametrize(("row", "names"), [(5, ["main-1.png", "main-2.png"]), (6, ["main-1.svg", "main-2.svg"])])
+async def test_the_screen_is_exported_as_often_as_asked(tmp_path: Path, row: int, names: list[str]) -> None:
+    app = ExplorerApp(SHORT, path=tmp_path / "run.pkl")
+    async with app.run_test(size=(80, 24)) as pilot:
+        for _ in names:
+            await pilot.press("e", *["j"] * row, "enter")
+            await pilot.pause()
+            await app.workers.wait_for_complete()
+            await pilot.pause()
+    made = tmp_path / "run-export"
+    assert sorted(path.name for path in made.iterdir()) == names
+    assert toasts(app) == [f"{name} written to {made}." for name in names]
+
+
+async def test_figures_are_exported(tmp_path: Path) -> None:
+    app = ExplorerApp(SHORT, path=tmp_path / "run.pkl")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("e", *["j"] * 4, "enter")
+        await pilot.pause()
+        await app.workers.wait_for_complete()
+        await pilot.pause()
+    figure = tmp_path / "run-export" / "figure-2a.pdf"
+    assert b"flowtui export run.pkl --figure all --format pdf -o run-export" in figure.read_bytes()
+    assert figure.with_suffix(".csv").exists()
+
+
 async def test_export_can_be_left_and_says_what_is_missing() -> None:
     app = ExplorerApp(random_run(analyses=()))
     async with app.run_test() as pilot:
