@@ -61,11 +61,11 @@ SECOND = """
 The guard costs little where there are items enough, and a late cliff or none where there are not: of the two errors, it
 is the one that claims nothing.
 
-The other statements. "Bands": the simultaneous bands hold the true difference at every K, meant for {interval:g} %;
-they are too narrow where a K's loss is a handful of items ("rare": four of 400), which is why the cliff does not rest on
-them. "Score": the interval of the score at the cliff that was found holds the true score there, meant for
-{interval:g} %. "Gain": some K is called better than the whole model, though none is: at most {level:g} %. "Power": items
-for 80 % power at a K without loss, as the sweeps' own statement gives it (median).
+The other statements. "Bands": the simultaneous bands hold the true difference at every K, meant for
+{interval:g} %; they are too narrow where a K's loss is a handful of items ("rare": four of 400), which is why the cliff
+does not rest on them. "Score": the interval of the score at the cliff that was found holds the true score there, meant
+for {interval:g} %. "Gain": some K is called better than the whole model, though none is: at most {level:g} %. "Power":
+items for 80 % power at a K without loss, as the sweeps' own statement gives it (median).
 
 | case | bands | score | gain | power |
 | --- | --- | --- | --- | --- |
