@@ -70,8 +70,8 @@ def write_plain(path: str | os.PathLike[str], plain: object, limits: Limits = LI
     """
     name = shown(path)
     try:
-        # No value takes more than four opcodes, so what passes here stays within the reader's cap on them.
-        check_plain(plain, Limits(**{**_as_dict(limits), "nodes": min(limits.nodes, limits.opcodes // 4)}))
+        if check_plain(plain, limits) > limits.opcodes:
+            raise NotPlainError(f"reading it would take more than {limits.opcodes} steps")
     except NotPlainError as error:
         raise RunFileError(f"{name} cannot be written: {error}.", "This is a fault of flowtui: report it.") from None
     target = Path(os.path.realpath(path))
@@ -88,10 +88,6 @@ def write_plain(path: str | os.PathLike[str], plain: object, limits: Limits = LI
         # Gone already after the rename; still there after any failure, Ctrl-C included.
         with suppress(OSError, ValueError):
             temporary.unlink()
-
-
-def _as_dict(limits: Limits) -> dict[str, int]:
-    return {name: getattr(limits, name) for name in Limits.__slots__}
 
 
 def _write_beside(temporary: Path, target: Path, plain: object, limits: Limits) -> None:
