@@ -7,6 +7,9 @@ LOCK := pyproject.toml constraints.txt
 # Some families' image processors exist for torchvision alone; it stays out of the way of all other tests.
 VISION := $(VENV)/torchvision
 NEED_VISION := cohere2 or lfm2 or llama4 or mistral3 or molmo2 or perception_lm or pixtral
+# Tests that wait for terminals, servers and other processes run alone; the others side by side.
+ALONE := tests/e2e tests/remote tests/terminals tests/trust
+JOBS ?= 2
 INSTALL := -m pip --disable-pip-version-check --no-input install -q -c constraints.txt
 PIP := $(BIN)/python $(INSTALL)
 BENCH_PIP := $(BENCH)/bin/python $(INSTALL)
@@ -24,7 +27,8 @@ demo: $(VENV)/.runtime ## Take the shipped model apart on a shipped picture; on 
 	@$(BIN)/flowtui demo
 
 test: lint types $(VISION)/.ready ## Lint, types, import rules and every test
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS) --dist loadfile $(ALONE:%=--ignore=%)
+	$(BIN)/pytest $(ALONE)
 	PYTHONPATH=tests/torchvision:$(VISION) $(BIN)/pytest tests/engine/families -k '$(NEED_VISION)'
 
 lint: $(VENV)/.dev ## ruff and the import rules
