@@ -107,9 +107,9 @@ def field(row: Row, name: str, kind: type | tuple[type, ...], path: Path, number
 def note(count: int, of: int | None, text: str, names: Iterable[str]) -> str:
     """A count with the first few names: "12 of 3,000 images are missing: a.jpg, b.jpg, c.jpg, ..."."""
     shown = list(names)
-    first = ", ".join(shown[:NAMES_IN_A_NOTE]) + (", ..." if len(shown) > NAMES_IN_A_NOTE else "")
+    first = ", ".join(shown[:NAMES_IN_A_NOTE]) + (", ..." if len(shown) > NAMES_IN_A_NOTE else ".")
     total = "" if of is None else f" of {of:,}"
-    return f"{count:,}{total} {text}: {first}."
+    return f"{count:,}{total} {text}: {first}"
 
 
 def _lines(path: Path, text: str) -> list[Any]:

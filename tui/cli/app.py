@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from . import cache, config, demo, doctor, engine, explore, export, models, precompute, run, show
+from . import cache, config, demo, doctor, engine, explore, export, models, precompute, run, score, show, sweep
 from .output import help_without_command
 
 
@@ -38,6 +38,8 @@ app.command()(precompute.precompute)
 app.command()(explore.explore)
 app.command()(show.show)
 app.command()(export.export)
+app.command()(score.score)
+app.command()(sweep.sweep)
 app.command()(models.models)
 app.add_typer(cache.cache, name="cache")
 app.command()(config.config)
