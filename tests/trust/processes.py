@@ -31,6 +31,8 @@ FAILURE_WORDS = {"cuda": "CUDA error", "memory": "bytes are free", "killed": "SI
 def _interrupt(trial: Trial) -> None:
     for what in ("interrupts", "late prompts", "terminals changed", "engines left", "damaged entries", "ms at most"):
         trial.add(what, 0)
+    # A shell starts what runs in its background deaf to Ctrl-C, and every child would be so too.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     for case in trial.cases():
         _one_interrupt(trial, case)
 
