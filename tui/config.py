@@ -39,7 +39,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("graphics", "How pictures are drawn.", ("auto", "kitty", "sixel", "halfblock", "ascii")),
     Setting("theme", "Theme of the explorer; ctrl+p lists them."),
     Setting("palette", "Colour map of heat.", ("inferno", "viridis", "cividis")),
-    Setting("engine", "Where to compute: local, or ssh://[user@]host[:port]."),
+    Setting("engine", "Where to compute: local, or ssh://[user@]host[:port][?command=PROGRAM] (docs/remote.md)."),
 )
 """Every setting but the keys, which are a table of their own."""
 

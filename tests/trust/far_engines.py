@@ -38,7 +38,8 @@ CLIENT = Path(__file__).parents[1] / "remote" / "client.py"
 
 
 def _lose(trial: Trial) -> None:
-    for what in ("lost lines", "without a banner", "runs not completed", "layers computed again", "ms at most"):
+    counted = ("without a banner", "runs not completed", "layers computed again", "listening sockets", "ms at most")
+    for what in ("lost lines", *counted):
         trial.add(what, 0)
     for case in trial.cases():
         with _far(trial, case) as (folder, sshd):
@@ -56,6 +57,9 @@ def _one_loss(trial: Trial, case: int, folder: Path, sshd: Sshd) -> None:
         terminal.wait_for(lambda text: "q quit" in text)
         terminal.send("r")
         terminal.wait_for(lambda text: "attention layer" in text)
+        for what in listening([*sessions.family_of(terminal.pid), *_far_engines(folder)]):
+            trial.add("listening sockets")
+            trial.fail(case, what)
         lost = time.monotonic()
         sshd.line.freeze() if frozen else sshd.line.cut()
         trial.add("lost lines")
@@ -136,14 +140,12 @@ def _crawl(trial: Trial) -> None:
 
 @contextmanager
 def _far(trial: Trial, case: int) -> Iterator[tuple[Path, Sshd]]:
-    """A folder of its own for each case, and a far machine; no process there outlives it, and none may listen here."""
+    """A folder of its own for each case, and a far machine; no process there outlives it."""
     folder = trial.folder / str(case)
     (folder / "sshd").mkdir(parents=True)
     with Sshd(folder / "sshd") as sshd:
         try:
             yield folder, sshd
-            for what in listening(_far_engines(folder)):
-                trial.fail(case, what)
         finally:
             for engine in _far_engines(folder):
                 sessions.kill(engine)
