@@ -138,9 +138,9 @@ class SweepScreen(ModalScreen[None], inherit_bindings=False):
         yield self._panel
 
     def on_mount(self) -> None:
-        """Draws, and looks for the cliff."""
+        """Draws, and then looks for the cliff: what that needs is imported behind the first screen."""
         self.draw()
-        self._find()
+        self.call_after_refresh(self._find)
 
     def on_screen_resume(self) -> None:
         """What happened while a dialog lay over it."""

@@ -193,10 +193,16 @@ def banded_of(facts: SweepFacts, look: SweepLook) -> Banded:
     margin = 100 * found.margin
     low, high = 100 * found.low, 100 * found.high
     if not look.difference:
-        edges = sorted((whole + sign * low, whole + sign * high), key=lambda edge: float(edge.sum()))
-        return Banded(score, *edges, whole, whole - sign * margin, found.k, found.interval)
+        one, other = whole + sign * low, whole + sign * high
+        return Banded(
+            score, np.minimum(one, other), np.maximum(one, other), whole, whole - sign * margin, found.k, found.interval
+        )
     ceiling = max(ABOVE * margin, float(high.max()))
-    cut = [_near(values, -BELOW * margin, ceiling) for values in (100 * found.difference, low, high)]
+    floor = -BELOW * margin
+    # A band that lies below as a whole is not there; one that begins there reaches down to the edge.
+    known = high >= floor
+    edges = (np.where(known, np.clip(one, floor, ceiling), np.nan) for one in (low, high))
+    cut = [_near(100 * found.difference, floor, ceiling), *edges]
     return Banded(*cut, 0.0, -margin, found.k, found.interval)
 
 
@@ -265,7 +271,7 @@ def item_lines(frame: SweepFrame, width: int, rows: int) -> list[Strip]:
     kept, curve = facts.sweep.items[item], facts.curve_set(look)
     name = visible(kept.id) + (f" · {visible(kept.image)}" if kept.image and kept.image not in kept.id else "")
     listed = facts.listed(look)
-    place = f"{int(np.searchsorted(listed, item)) + 1} of {len(listed)} {WHICH_NAMES[look.which]}"
+    place = f"{int(np.searchsorted(listed, item)) + 1} of {len(listed)} · {WHICH_NAMES[look.which]}"
     made = [heading(ink, width, "Item", name, (f"{place} · {visible(kept.kind)}", place))]
     says = f"KL {curve.kl[item, look.k]:.3f} nats · log p {signed(float(curve.logprob[item, look.k]), 2)}"
     answers = [
