@@ -82,6 +82,18 @@ class Reporter:
         else:
             self._bars.update(self._task, total=1.0, completed=progress.fraction, **fields)
 
+    def items(self, done: int, total: int, rate: float | None, seconds_left: float | None) -> None:
+        """Shows how many items of a sweep there are, at what speed, and how long the others will take."""
+        if self._bars is None:
+            return
+        if self._task is None or self._stage != "items":
+            if self._task is not None:
+                self._bars.remove_task(self._task)
+            self._stage, self._task = "items", self._bars.add_task("items", total=total, layer="", left="")
+        speed = "" if rate is None else f", {rate:.1f}/s"
+        left = "" if seconds_left is None else show_seconds(seconds_left) + " left"
+        self._bars.update(self._task, completed=done, layer=f"{done} of {total}{speed}", left=left)
+
     def notice(self, text: str) -> None:
         """Says one thing that stays on the screen."""
         if self._bars is None:

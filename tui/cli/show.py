@@ -14,6 +14,7 @@ from .output import write
 
 if TYPE_CHECKING:
     from flowtui.engine.results import Run
+    from flowtui.engine.sweeps.result import Sweep
     from flowtui.tui.masks import Mask
 
 
@@ -35,12 +36,16 @@ def show(
     ] = 1,
     json: Json = False,
     csv: Annotated[bool, typer.Option("--csv", help="Print the per-layer table as CSV.")] = False,
+    at: Annotated[
+        int | None,
+        typer.Option("--at", metavar="K", min=0, help="Of a sweep: the cut by which kept and lost answers are told."),
+    ] = None,
 ) -> None:
-    """Print a run: answer, cliff and a table over layers."""
+    """Print a run or a sweep: answer, cliff and a table over layers."""
+    from flowtui.engine.results import Run
+    from flowtui.tui.readfile import read_file
     from flowtui.tui.summary import summarise
     from flowtui.tui.table import to_csv, to_json, to_text
-
-    from .files import read_run
 
     if json and csv:
         raise UsageError("--json and --csv exclude each other.")
@@ -48,8 +53,26 @@ def show(
         raise UsageError("--box and --mask exclude each other.")
     if image != 1 and box is None and mask is None:
         raise UsageError("--image goes with --box or --mask.")
-    run = read_run(path)
+    run = read_file(path)
+    if not isinstance(run, Run):
+        if layer is not None or box is not None or mask is not None:
+            raise UsageError("--layer, --box and --mask are for runs.", "This is a sweep: open one of its items.")
+        _show_sweep(run, at, json=json, csv=csv)
+        return
+    if at is not None:
+        raise UsageError("--at is for sweeps.")
     content = summarise(run, layer, _known(run, box, mask, image - 1))
+    write(to_json(content) if json else to_csv(content) if csv else to_text(content))
+
+
+def _show_sweep(sweep: Sweep, at: int | None, *, json: bool, csv: bool) -> None:
+    from flowtui.tui.sweepsummary import summarise_sweep
+    from flowtui.tui.sweeptable import to_csv, to_text
+    from flowtui.tui.table import to_json
+
+    if at is not None and at >= sweep.layers:
+        raise UsageError(f"There is no K = {at} below the model's {sweep.layers} layers.")
+    content = summarise_sweep(sweep, at)
     write(to_json(content) if json else to_csv(content) if csv else to_text(content))
 
 
