@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import multiprocessing
 import secrets
 import sys
 import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 from tests.trust import ledger
@@ -25,6 +28,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, help="what random choices derive from; otherwise drawn, and printed")
     parser.add_argument("--case", type=int, help="this one case alone")
     parser.add_argument("--minutes", type=float, help="for each promise, begin no further case after this time")
+    parser.add_argument("--jobs", type=int, default=1, help="processes that share the cases (fuzzing only)")
     parser.add_argument("--list", action="store_true", help="names and sentences")
     parser.add_argument("--document", action="store_true", help="write docs/promises.md anew from what is kept")
     options = parser.parse_args()
@@ -64,7 +68,8 @@ def _try(promise: Promise, options: argparse.Namespace) -> bool:
             say=lambda line: print(f"  {promise.name}: {line}", flush=True),
         )
         print(f"{promise.name}: seed {seed}", flush=True)
-        promise.run(trial)
+        jobs = options.jobs if promise.kind == "fuzz" else 1
+        _run_shared(promise, trial, jobs) if jobs > 1 else promise.run(trial)
     seconds = time.monotonic() - began
     print(f"{promise.name}: {figure(trial)}, {len(trial.failures):,} failures in {seconds:.0f} s", flush=True)
     for case, what in trial.failures[:SHOWN]:
@@ -80,6 +85,25 @@ def _try(promise: Promise, options: argparse.Namespace) -> bool:
         }
         ledger.record(all_promises(), promise.name, row)
     return not trial.failures
+
+
+def _run_shared(promise: Promise, trial: Trial, jobs: int) -> None:
+    with ProcessPoolExecutor(jobs, multiprocessing.get_context("fork")) as pool:
+        shares = [replace(trial, share=(i, jobs), counts={}, failures=[], say=_say) for i in range(jobs)]
+        for done in [pool.submit(_run_share, promise.name, share) for share in shares]:
+            trial.join(done.result())
+
+
+def _run_share(name: str, trial: Trial) -> Trial:
+    (promise,) = chosen([name])
+    trial.folder = trial.folder / str(trial.share[0])
+    trial.folder.mkdir()
+    promise.run(trial)
+    return trial
+
+
+def _say(line: str) -> None:
+    print(f"  {line}", flush=True)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+AT_MOST = " at most"
+
 
 @dataclass(slots=True)
 class Trial:
@@ -19,6 +21,7 @@ class Trial:
         count: Cases asked for; None for every one there is.
         folder: Scratch folder, empty at first, removed afterwards.
         only: The one case to run again, or None.
+        share: (i, n): every n-th case from the i-th on; the other processes of the same trial take the rest.
         until_s: `time.monotonic` at which no further case is begun, or None.
         counts: What was counted, by what it is called in a figure ("corrupt reads").
         failures: (case, what went wrong) of each case that broke the promise.
@@ -30,6 +33,7 @@ class Trial:
     count: int | None
     folder: Path
     only: int | None = None
+    share: tuple[int, int] = (0, 1)
     until_s: float | None = None
     counts: dict[str, int] = field(default_factory=dict)
     failures: list[tuple[int, str]] = field(default_factory=list)
@@ -43,7 +47,7 @@ class Trial:
         Args:
             total: How many there are, where they can be listed; a run of fewer draws among them.
         """
-        wanted = self._wanted(total)
+        wanted = self._wanted(total)[self.share[0] :: self.share[1]]
         for done, case in enumerate(wanted):
             now = time.monotonic()
             if self.until_s is not None and now > self.until_s:
@@ -63,12 +67,21 @@ class Trial:
         self.counts[what] = self.counts.get(what, 0) + by
 
     def most(self, what: str, value: float) -> None:
-        """Keeps the largest value seen, rounded up."""
+        """Keeps the largest value seen, rounded up; what is counted so is called "... at most"."""
+        assert what.endswith(AT_MOST)
         self.counts[what] = max(self.counts.get(what, 0), -int(-value // 1))
 
     def fail(self, case: int, what: str) -> None:
         """The promise is broken."""
         self.failures.append((case, what))
+
+    def join(self, other: Trial) -> None:
+        """Adds what another process counted."""
+        for what, value in other.counts.items():
+            here = self.counts.get(what, 0)
+            self.counts[what] = max(here, value) if what.endswith(AT_MOST) else here + value
+        self.failures.extend(other.failures)
+        self.complete &= other.complete
 
     def _wanted(self, total: int | None) -> range | list[int]:
         if self.only is not None:
