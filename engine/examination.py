@@ -40,8 +40,14 @@ def examination_to_plain(found: Examination) -> dict[str, Any]:
 
 def examination_from_plain(plain: dict[str, Any]) -> Examination:
     """Inverse of `examination_to_plain`."""
-    whole = ("cache_layers", "cache_bytes")
-    texts = {name: as_text(value) for name, value in plain.items() if name not in (*whole, "gpus")}
     return Examination(
-        **texts, **{name: as_whole(plain[name]) for name in whole}, gpus=tuple(map(as_text, plain["gpus"]))
+        torch_error=as_text(plain["torch_error"]),
+        built_for=as_text(plain["built_for"]),
+        gpus=tuple(map(as_text, plain["gpus"])),
+        gpu_error=as_text(plain["gpu_error"]),
+        cache_folder=as_text(plain["cache_folder"]),
+        cache_reason=as_text(plain["cache_reason"]),
+        cache_layers=as_whole(plain["cache_layers"]),
+        cache_bytes=as_whole(plain["cache_bytes"]),
+        cache_error=as_text(plain["cache_error"]),
     )

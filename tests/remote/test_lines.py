@@ -138,7 +138,7 @@ async def test_a_cut_line_is_made_again(sshd: Sshd, tmp_path: Path, gate: str) -
 
 
 async def test_a_slow_line_is_no_lost_one(sshd: Sshd, tmp_path: Path) -> None:
-    sshd.line.bytes_per_s = 6000
+    sshd.line.bytes_per_s = 2500
     updates = [u async for u in complete(BARE, [CAM], engine=fake(tmp_path), cache=None)]
     assert updates[-1].run.missing("cam") == ()
     assert not [u for u in updates if u.progress is not None and u.progress.stage == "reconnect"]
@@ -165,6 +165,24 @@ async def test_the_far_engine_goes_with_its_client(sshd: Sshd, tmp_path: Path, g
         client.kill()
         client.wait()
     sshd.line.thaw()
+
+
+async def test_a_client_that_was_stopped_goes_on(sshd: Sshd, tmp_path: Path, gate: str) -> None:
+    client = subprocess.Popen(
+        [sys.executable, Path(__file__).with_name("client.py"), fake(tmp_path, first={"1": gate})],
+        stdout=subprocess.PIPE,
+    )
+    assert client.stdout is not None
+    with client.stdout:
+        assert client.stdout.readline() == b"layer 0\n"
+        client.send_signal(signal.SIGSTOP)
+        # The far engine takes the silence for a death.
+        await gone(far_engines(tmp_path), time.monotonic() + LIMIT_S)
+        open_for_good(gate)
+        client.send_signal(signal.SIGCONT)
+        assert client.stdout.read() == b"layer 1\nlayer 2\nlayer 3\n"
+    assert client.wait() == 0
+    assert sum(line == "cam 0" for line in counted(tmp_path)) == 1
 
 
 async def test_what_is_wrong_there_is_said(sshd: Sshd, tmp_path: Path) -> None:
