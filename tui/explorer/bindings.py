@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from textual.binding import Binding, BindingType
 
 from .look import VIEWS
@@ -102,7 +105,7 @@ HINTS: tuple[tuple[tuple[str, ...], str], ...] = (
 )
 """Binding ids, and the word for them on the last line."""
 _ALWAYS = ("layer.previous", "help", "quit")
-_MAIN = ("token.previous", "map.kind", "layer.cliff", "view.next", "run.ask", "map.inspect", "map.opacity",
+MAIN_HINTS = ("token.previous", "map.kind", "layer.cliff", "view.next", "run.ask", "map.inspect", "map.opacity",
          "run.browse", "shares.norm", "layer.play", "palette", "run.export", "run.copy")  # fmt: skip
 """What matters in the main view; another view names its own first."""
 
@@ -114,7 +117,8 @@ def hints(
     compute: bool,
     runs: bool = False,
     sweep: bool = False,
-    view: tuple[str, ...] = _MAIN,
+    view: tuple[str, ...] = MAIN_HINTS,
+    own: Mapping[str, str] = MappingProxyType({}),
 ) -> tuple[tuple[str, str], ...]:
     """The keys to show on a line of this width.
 
@@ -125,6 +129,7 @@ def hints(
         runs: Whether there are several open runs to go through.
         sweep: Whether a sweep is open.
         view: First ids of the hints that matter in the view, the most useful first.
+        own: The view's own words for some of them, by first id.
 
     Returns:
         (keys, word), as many of the most useful as fit; help and quit stand last.
@@ -137,6 +142,7 @@ def hints(
     room = width
     for first in wanted:
         ids, word = words[first]
+        word = own.get(first, word)
         shown = "/".join(keys[i][0] for i in ids if keys.get(i))
         cells = len(shown) + len(word) + 3
         if shown and cells <= room + 2:

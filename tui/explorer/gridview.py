@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from textual import events
 from textual.strip import Strip
@@ -76,6 +78,7 @@ class GridPanel(ViewPanel):
     )
     hints = ("view.down", "view.strongest", "view.zoom", "map.kind", "shares.norm", "map.opacity", "token.previous",
              "layer.cliff")  # fmt: skip
+    hint_words: ClassVar[Mapping[str, str]] = {"view.strongest": "sharpest", "shares.norm": "one scale"}
 
     def move(self, look: Look, facts: Facts, rows: int) -> Look:
         """Rows of tiles up or down, where there are more."""

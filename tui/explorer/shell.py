@@ -20,7 +20,7 @@ from flowtui.tui.draw.tabs import Tab
 from flowtui.tui.text import visible
 
 from .ahead import PAUSE_S, Ahead
-from .bindings import hints
+from .bindings import MAIN_HINTS, hints
 from .facts import Facts
 from .frame import Busy, Frame, Other
 from .layout import plan
@@ -171,14 +171,15 @@ class Shell(SteadyApp):
 
     def _frame_of(self, look: Look) -> Frame:
         width = max(1, self.size.width - 2)
-        own = {} if self._view is None else {"view": self._view.hints}
+        view = self._view
         shown = hints(
             self.keys(),
             width=width,
             compute=bool(self.facts.missing),
             runs=len(self.sessions) > 1,
             sweep=self.sweep_is_open,
-            **own,
+            view=MAIN_HINTS if view is None else view.hints,
+            own={} if view is None else view.hint_words,
         )
         return Frame(
             self.facts,

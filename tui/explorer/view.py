@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from textual.message import Message
@@ -46,12 +46,14 @@ class ViewPanel(Panel):
         title: Its name on screen.
         reading: How to read it, for the help screen: sentences.
         hints: Ids of the bindings that matter most here, the first before those of every view.
+        hint_words: Words of its own for some of them on the last line, by id.
     """
 
     view: ClassVar[View]
     title: ClassVar[str]
     reading: ClassVar[str]
     hints: ClassVar[tuple[str, ...]] = ()
+    hint_words: ClassVar[Mapping[str, str]] = {}
 
     def __init__(self) -> None:
         super().__init__(id=f"view-{self.view}")
