@@ -76,9 +76,9 @@ class GridPanel(ViewPanel):
         "the fewer, the sharper. s goes to the sharpest map, then to the next. The current layer is marked; j and k "
         "move a row, Enter opens the layer. ∅ marks a map that is zero everywhere, · one that is not computed."
     )
-    hints = ("view.down", "view.strongest", "view.zoom", "map.kind", "shares.norm", "map.opacity", "token.previous",
-             "layer.cliff")  # fmt: skip
-    hint_words: ClassVar[Mapping[str, str]] = {"view.strongest": "sharpest", "shares.norm": "one scale"}
+    hints = ("view.down", "view.strongest", "view.zoom", "map.kind", "view.next", "shares.norm", "map.opacity",
+             "token.previous", "layer.cliff")  # fmt: skip
+    hint_words: ClassVar[Mapping[str, str]] = {"view.strongest": "sharpest", "shares.norm": "scale"}
 
     def move(self, look: Look, facts: Facts, rows: int) -> Look:
         """Rows of tiles up or down, where there are more."""
