@@ -42,7 +42,7 @@ line of its own after "Context: ", after "Hint: " and bare, and nothing where th
 _SHORT = "\nAnswer the question using a single word or phrase."
 _LETTER = "\nAnswer with the option's letter from the given choices directly."
 _LLAVA = "LLaVA-1.5, docs/Evaluation.md and its question files"
-_LMMS = "lmms-eval, tasks/scienceqa, which follows LLaVA-1.5's llava_test_CQM-A.json with --single-pred-prompt"
+_LMMS = "lmms-eval, tasks/scienceqa, format default; LLaVA-1.5's --single-pred-prompt"
 _INTERNVL = "InternVL, internvl_chat/eval"
 _QWEN = "VLMEvalKit, vlmeval/vlm/qwen2_vl/prompt.py"
 
@@ -81,7 +81,7 @@ PROMPTS: tuple[Prompt, ...] = (
         )
         for family in ("qwen2_vl", "qwen2_5_vl")
     ),
-    Prompt("chair", "", "Please describe this image in detail.", "Zhang et al. 2025, section 4 (the paper)"),
+    Prompt("chair", "", "Please describe this image in detail.", "Zhang et al. 2025 (the paper)"),
 )
 
 
