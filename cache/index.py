@@ -8,6 +8,7 @@ holds anything else is set aside.
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 from collections.abc import Mapping
 from contextlib import closing, suppress
@@ -41,6 +42,12 @@ _COLUMNS = {
         *("access_count", "tag", "size", "mode", "filename", "value"),
     ),
 }
+_WORD = re.compile(
+    r"\s|[(),]|\b(CREATE|TABLE|UNIQUE|INDEX|ON|IF|NOT|EXISTS|INTEGER|PRIMARY|KEY|BLOB|REAL|TEXT|DEFAULT|0|WHERE|IS|NULL"
+    r"|Settings|Cache|key|value|rowid|raw|store_time|expire_time|access_time|access_count|tag|size|mode|filename"
+    r"|Cache_(key_raw|expire_time|access_time|store_time|tag_rowid))\b"
+)
+"""All that diskcache's own tables and indexes are written with."""
 _FOREIGN_ROW = (
     "typeof(key) != 'text' OR length(key) NOT BETWEEN 1 AND 128 OR key GLOB '*[^0-9A-Za-z_-]*'"
     " OR raw IS NOT 1 OR typeof(size) != 'integer' OR size < 0 OR expire_time IS NOT NULL"
@@ -159,16 +166,26 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 def _is_ours(database: sqlite3.Connection) -> bool:
     objects = set(database.execute("SELECT type, name FROM sqlite_master"))
-    return objects <= _SCHEMA and all(
-        ("table", table) not in objects
-        or columns == tuple(row[1] for row in database.execute(f"PRAGMA table_info({table})"))
-        for table, columns in _COLUMNS.items()
+    made_by = database.execute("SELECT sql FROM sqlite_master WHERE type != 'trigger' AND sql IS NOT NULL")
+    return (
+        objects <= _SCHEMA
+        # A column may be computed, a row checked: by a program that somebody else wrote.
+        and all(type(sql) is str and len(sql) < 2000 and _WORD.sub("", sql) == "" for (sql,) in made_by)
+        and all(
+            ("table", table) not in objects
+            or columns == tuple(row[1] for row in database.execute(f"PRAGMA table_info({table})"))
+            for table, columns in _COLUMNS.items()
+        )
     )
 
 
 def _clean(database: sqlite3.Connection, settings: Mapping[str, object]) -> int:
     database.execute("BEGIN IMMEDIATE")
     tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    # Under our names they may do anything; diskcache makes them anew.
+    for kind, name in sorted(_SCHEMA):
+        if kind == "trigger":
+            database.execute(f"DROP TRIGGER IF EXISTS {name}")
     dropped = 0
     if "Cache" in tables:
         dropped = database.execute(f"DELETE FROM Cache WHERE {_FOREIGN_ROW}").rowcount  # noqa: S608  (a constant)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -40,3 +42,36 @@ def locked(folder: Path, name: str, wait_s: float | None) -> Iterator[bool]:
     finally:
         with suppress(OSError):
             lock.release()
+
+
+class InUse:
+    """Says that a cache is open in this process, to others that would remove what only a dead process can have left."""
+
+    def __init__(self, folder: Path) -> None:
+        """Says so; to be made while holding the lock of opening. `alone` tells whether no other process has it open.
+
+        Raises:
+            OSError: Locks do not work here.
+        """
+        path = folder / LOCKS / "in-use"
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+        self._handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self.alone = True
+        except BlockingIOError:
+            self.alone = False
+        except OSError:
+            os.close(self._handle)
+            raise
+
+    def share(self) -> None:
+        """Lets others open the cache too; nobody is alone any more."""
+        self.alone = False
+        # Opening goes one at a time, so this never has to wait; where it would, better no lock than a wait.
+        with suppress(OSError):
+            fcntl.flock(self._handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+
+    def close(self) -> None:
+        """The cache is closed."""
+        os.close(self._handle)

@@ -27,9 +27,9 @@ class Limits:
     """
 
     file_bytes: int = 1 << 30
-    opcodes: int = 1_000_000
+    opcodes: int = 500_000
     depth: int = 64
-    nodes: int = 500_000
+    nodes: int = 250_000
     int_bytes: int = 64
     text_chars: int = 1 << 24
     blob_bytes: int = 1 << 28

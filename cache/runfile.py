@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import pickle
 import secrets
@@ -16,6 +17,7 @@ from .pickledata import loads
 from .plain import LIMITS, Limits, NotPlainError, check_plain, shown
 
 PROTOCOL = 4
+_PREFIX, _SUFFIX = ".flowtui-", ".tmp"
 
 
 def read_plain(path: str | os.PathLike[str], limits: Limits = LIMITS) -> object:
@@ -52,6 +54,7 @@ def read_plain(path: str | os.PathLike[str], limits: Limits = LIMITS) -> object:
             raise RunFileError(f"There is no file {name}.", hint) from None
         reason = reason_of(error) if not isinstance(error, PermissionError) else "reading it is not permitted"
         raise RunFileError(f"{name} cannot be read: {reason}.", "Give the path of a run file.") from error
+    remove_dead(Path(os.path.realpath(path)).parent)
     return loads(data, path, limits)
 
 
@@ -75,10 +78,10 @@ def write_plain(path: str | os.PathLike[str], plain: object, limits: Limits = LI
     except NotPlainError as error:
         raise RunFileError(f"{name} cannot be written: {error}.", "This is a fault of flowtui: report it.") from None
     target = Path(os.path.realpath(path))
-    temporary = target.parent / f".flowtui-{secrets.token_hex(8)}.tmp"
+    temporary = target.parent / f"{_PREFIX}{secrets.token_hex(8)}{_SUFFIX}"
     try:
+        remove_dead(target.parent)
         _write_beside(temporary, target, plain, limits)
-        temporary.replace(target)
         _sync_folder(target.parent)
     except (OSError, ValueError) as error:
         reason = reason_of(error)
@@ -90,9 +93,23 @@ def write_plain(path: str | os.PathLike[str], plain: object, limits: Limits = LI
             temporary.unlink()
 
 
+def remove_dead(folder: Path) -> None:
+    """Removes what writers that were killed left in a folder; a living writer holds its file locked."""
+    with suppress(OSError, ValueError):
+        for name in os.listdir(folder):  # noqa: PTH208  (Path.iterdir makes a path of each of very many)
+            if name.startswith(_PREFIX) and name.endswith(_SUFFIX):
+                with suppress(OSError):
+                    handle = os.open(folder / name, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+                    try:
+                        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                        (folder / name).unlink()
+                    finally:
+                        os.close(handle)
+
+
 def _write_beside(temporary: Path, target: Path, plain: object, limits: Limits) -> None:
     # Created with 0666 and not by tempfile, so that the user's umask decides as for any other file.
-    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    handle = _open_locked(temporary)
     with os.fdopen(handle, "wb") as file:
         with suppress(FileNotFoundError):
             info = target.stat()
@@ -110,6 +127,19 @@ def _write_beside(temporary: Path, target: Path, plain: object, limits: Limits) 
                 "Analyse fewer answer tokens, or smaller images.",
             )
         os.fsync(handle)
+        # While it is open, and so locked: nobody takes it for a dead writer's.
+        temporary.replace(target)
+
+
+def _open_locked(path: Path) -> int:
+    while True:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        with suppress(OSError):  # where locks do not work, nobody removes what is not locked
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        if os.fstat(handle).st_nlink:
+            return handle
+        # Taken for a dead writer's, between the two lines above.
+        os.close(handle)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -23,7 +23,7 @@ from flowtui.errors import CacheError
 from . import index
 from .disk import KEY, BadEntryError, BytesDisk, seal, unseal
 from .faults import LOCKED, hint_for, reason_of
-from .locks import locked
+from .locks import InUse, locked
 from .place import OTHERWISE, choose_place, ensure_folder
 from .plain import shown
 from .report import CacheInfo, Notices, VerifyReport
@@ -60,10 +60,12 @@ _SETTINGS: dict[str, object] = {
 class LayerCache:
     """An open cache. Usable from several threads and processes at once; close it, or use it in a `with`."""
 
-    def __init__(self, folder: Path, reason: str, limit_bytes: int, cache: Any, disk: BytesDisk) -> None:
+    def __init__(
+        self, folder: Path, reason: str, limit_bytes: int, cache: Any, disk: BytesDisk, in_use: InUse | None
+    ) -> None:
         """Use `open`."""
         self.folder, self.reason, self.limit_bytes = folder, reason, limit_bytes
-        self._cache, self._disk = cache, disk
+        self._cache, self._disk, self._in_use = cache, disk, in_use
         self._notices = Notices()
         self._dropped = 0
         self._paused_until = 0.0
@@ -95,17 +97,16 @@ class LayerCache:
             with _opening(folder):
                 dropped, set_aside = index.inspect(folder, _SETTINGS)
                 cache, disk = _open_diskcache(folder)
+                in_use = _sweep_first(folder)
         except _FAILURES as error:
             raise _unusable(folder, reason_of(error)) from error
-        self = cls(folder, reason or "asked for", size_limit, cache, disk)
+        self = cls(folder, reason or "asked for", size_limit, cache, disk, in_use)
         if set_aside:
             self._notices.add(
                 "index", f"The cache's index was damaged: a new one was started, the old one is {index.DAMAGED}."
             )
         if dropped:
             self._count_dropped(dropped, "not written by flowtui")
-        with suppress(*_FAILURES):
-            sweep(folder)
         return self
 
     def close(self) -> None:
@@ -113,6 +114,9 @@ class LayerCache:
         self._closed = True
         with suppress(*_FAILURES):
             self._cache.close()
+        in_use, self._in_use = self._in_use, None
+        if in_use is not None:
+            in_use.close()
 
     def __enter__(self) -> Self:
         return self
@@ -330,6 +334,18 @@ def _opening(folder: Path) -> Iterator[None]:
         if not mine:
             raise _unusable(folder, LOCKED)
         yield
+
+
+def _sweep_first(folder: Path) -> InUse | None:
+    """Removes what dead processes left; what may still be a living one's stays until it is old."""
+    in_use = None
+    with suppress(*_FAILURES):
+        in_use = InUse(folder)
+    with suppress(*_FAILURES):
+        sweep(folder, 0.0 if in_use is not None and in_use.alone else ORPHAN_AGE_S)
+    if in_use is not None:
+        in_use.share()
+    return in_use
 
 
 def _open_diskcache(folder: Path) -> tuple[Any, BytesDisk]:
