@@ -137,4 +137,4 @@ def _with_range(value: float, interval: Sequence[float], scale: int) -> str:
 
 
 def _value(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4f}"
+    return "-" if value is None else f"{value:.3g}"

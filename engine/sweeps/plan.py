@@ -14,7 +14,7 @@ from flowtui.engine.sequence import as_text, as_whole
 from flowtui.engine.spec import MAX_TOKENS, RunSpec, Strategy, TruncationParameters
 from flowtui.errors import UsageError
 
-from .result import SweptModel
+from .result import SweptItem, SweptModel
 
 TRAITS = ("attention", "cam")
 """What `--with` can ask for: analyses of the untouched model."""
@@ -262,7 +262,7 @@ def spec_of(model: str, image: bytes, prompt: str, max_new_tokens: int, **option
     return RunSpec(model=model, images=(image,), question=prompt, max_new_tokens=max_new_tokens, **options)
 
 
-def find_item(items: Sequence[Item], wanted: str) -> int:
+def find_item(items: Sequence[Item | SweptItem], wanted: str) -> int:
     """An item by its id, or by its number from 0 where no id is that.
 
     Raises:

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from flowtui.cache.plain import shown
 from flowtui.cache.tensors import pack, unpack
 from flowtui.engine.results import MAX_SIZE, ModelInfo
 from flowtui.engine.sequence import as_text, as_whole
@@ -243,8 +244,12 @@ class Sweep:
             return _from_plain(plain)
         except RunFileError:
             raise
-        except (UsageError, KeyError, TypeError, ValueError, OverflowError, AttributeError, IndexError) as error:
-            raise RunFileError(f"The sweep's content is not valid: {type(error).__name__}: {error}.") from error
+        except (
+            *(UsageError, KeyError, TypeError, ValueError, OverflowError, AttributeError, IndexError),
+            RecursionError,
+        ) as error:
+            reason = shown(str(error))[:200]
+            raise RunFileError(f"The sweep's content is not valid: {type(error).__name__}: {reason}.") from error
 
 
 def is_sweep(plain: object) -> bool:

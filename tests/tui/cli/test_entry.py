@@ -10,7 +10,8 @@ import pytest
 
 from flowtui.cache.runfile import write_plain
 from flowtui.errors import KINDS, CancelledError, FlowtuiError
-from flowtui.tui.cli import entry, files
+from flowtui.tui import readfile
+from flowtui.tui.cli import entry
 from tests.factories import random_run
 
 
@@ -35,7 +36,7 @@ def fail_with(monkeypatch: pytest.MonkeyPatch, failure: BaseException) -> None:
     def read(path: Path) -> Never:
         raise failure
 
-    monkeypatch.setattr(files, "read_run", read)
+    monkeypatch.setattr(readfile, "read_file", read)
 
 
 def test_show_goes_to_stdout_alone(run_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
