@@ -12,7 +12,7 @@ from typing import Any
 
 from flowtui.errors import CancelledError, EngineError, FlowtuiError, LineError
 
-from .link import Call, Link
+from .link import LEAVE_GRACE_S, Call, Link
 from .protocol import Message
 from .reconnect import Attempts
 from .replies import Progress, is_last, raise_error
@@ -21,9 +21,6 @@ from .transport import EXIT_DEVICE_LOST, Target
 
 Take = Callable[[Message], Awaitable[LayerResult]]
 Reply = Message | LayerResult | Progress
-
-LEAVE_GRACE_S = 0.5
-"""How long an engine that nobody needs afterwards may take to heed a cancel: a person waits for the prompt."""
 
 
 class _DeviceLostError(EngineError):

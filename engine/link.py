@@ -26,7 +26,9 @@ log = logging.getLogger(__name__)
 
 HELLO_TIMEOUT_S = 120.0
 GRACE_S = 2.0
-"""How long a cancelled or closed engine may take before the next, harder step."""
+"""How long a cancelled engine may take before the next, harder step."""
+LEAVE_GRACE_S = 0.3
+"""The same for an engine that nobody needs afterwards: a person waits for the prompt, and there is nothing to lose."""
 WAITING_REPLIES = 8
 STDERR_LINES = 40
 
@@ -137,11 +139,10 @@ class Link:
         Raises:
             ProtocolError: The message is outside the schema.
         """
-        frame = encode("client", kind, **values)
+        self._put(kind, **values)
         stdin = self._process.stdin
         assert stdin is not None
         with contextlib.suppress(ConnectionError):
-            stdin.write(frame)
             await stdin.drain()
 
     async def stop(self, call: Call, grace_s: float | None = None) -> None:
@@ -153,7 +154,7 @@ class Link:
         """
         call.cancel()
         if not call.over.is_set():
-            await self.send("cancel", id=call.request)
+            self._put("cancel", id=call.request)
         for number in (signal.SIGTERM, signal.SIGKILL):
             if await _happens(call.over, GRACE_S if grace_s is None else grace_s):
                 return
@@ -170,14 +171,15 @@ class Link:
         if kill:
             self._signal(signal.SIGKILL)
         elif self.ended is None:
-            await self.send("bye")
+            self._put("bye")
         if self._process.stdin is not None:
             self._process.stdin.close()
-        for number in (signal.SIGTERM, signal.SIGKILL, signal.SIGKILL):
+        steps = ((LEAVE_GRACE_S, signal.SIGTERM), (GRACE_S, signal.SIGKILL), (GRACE_S, signal.SIGKILL))
+        for grace_s, number in steps:
             # Replies that nobody will read must not keep the reader from the end of the stream.
             for call in self._calls.values():
                 call.cancel()
-            done, _ = await asyncio.wait((self._reader,), timeout=GRACE_S)
+            done, _ = await asyncio.wait((self._reader,), timeout=grace_s)
             if done:
                 break
             self._signal(number)
@@ -186,6 +188,12 @@ class Link:
         await asyncio.wait((self._reader, self._stderr_task), timeout=GRACE_S)
         # A pipe that a grandchild still holds open would keep the transport, and a warning, until the very end.
         getattr(self._process, "_transport").close()  # noqa: B009
+
+    def _put(self, kind: str, /, **values: Any) -> None:
+        """Sends a message without waiting for it to leave: on a frozen line it never would."""
+        assert self._process.stdin is not None
+        with contextlib.suppress(ConnectionError):
+            self._process.stdin.write(encode("client", kind, **values))
 
     async def _greet(self) -> None:
         await self.send("hello", protocol=PROTOCOL, flowtui=__version__, far=self._target.host is not None)
@@ -201,7 +209,7 @@ class Link:
     async def _keep_beating(self) -> None:
         """Lets a far engine hear that its client is there: a frozen line looks like a quiet one from there."""
         while self.ended is None:
-            await self.send("beat")
+            self._put("beat")
             await asyncio.sleep(BEAT_S)
 
     async def _read(self) -> None:

@@ -11,10 +11,12 @@ import stat
 import subprocess
 import sys
 from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import psutil
 import pytest
 
 from flowtui import __version__
@@ -460,3 +462,21 @@ def test_ends_are_described_in_one_clean_line() -> None:
     assert describe_end(here, -signal.SIGSEGV, []).message == "The engine was ended by SIGSEGV."
     assert "signal 77" in describe_end(here, -77, []).message
     assert len(describe_end(here, 1, ["x" * 5000]).message) < 300
+
+
+async def test_an_engine_that_takes_nothing_can_still_be_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(link, "GRACE_S", 0.1)
+    # A line that is frozen: what is sent stays in the pipe, and more than a pipe holds is waiting.
+    script = f"{sys.executable} {FAKE}; :"
+    async with await EngineClient.start(command=("sh", "-c", script)) as client:
+        (engine,) = psutil.Process(pid_of(client)).children()
+        engine.suspend()
+        big = replace(SPEC, images=(bytes(4 << 20),))
+        task = asyncio.create_task(client.prepare(big))
+        while client._talk._running is None:
+            await asyncio.sleep(0)
+        await asyncio.sleep(0.05)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.wait_for(task, 20)
+    assert not client.alive
