@@ -271,7 +271,9 @@ def _refuse_extension(code: int, data: bytes) -> object:
 
 
 def _short(value: object) -> str:
-    text = str(value) if isinstance(value, Exception) else repr(value)
+    # What is nested may be too deep to be written at all.
+    plain = isinstance(value, (str, bytes, int, float, Exception, _NONE))
+    text = str(value) if isinstance(value, Exception) else repr(value) if plain else f"a {type(value).__name__}"
     return text if len(text) <= 60 else text[:57] + "..."
 
 

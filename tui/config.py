@@ -11,7 +11,8 @@ from typing import Any
 
 from flowtui.errors import UsageError
 
-MAX_BYTES = 1 << 20
+MAX_BYTES = 1 << 14
+"""Ten times what every setting and key takes; tables in tables take a time that grows with the square."""
 PREFIX = "FLOWTUI_"
 
 
@@ -92,7 +93,9 @@ def load_config(path: Path | None = None, environ: Mapping[str, str] = os.enviro
             values[name] = _check(known[name], value, str(path))
             sources[name] = str(path)
         else:
-            raise UsageError(f"{path} has an unknown setting {name!r}.", f"It may have {', '.join(known)} and [keys].")
+            raise UsageError(
+                f"{path} has an unknown setting {name[:40]!r}.", f"It may have {', '.join(known)} and [keys]."
+            )
     for setting in SETTINGS:
         if text := environ.get(setting.variable, ""):
             values[setting.name] = _check(setting, text, setting.variable)
@@ -131,7 +134,7 @@ def _read(path: Path) -> dict[str, Any]:
 def _check(setting: Setting, value: object, where: str) -> str:
     if not isinstance(value, str) or (setting.choices and value not in setting.choices):
         allowed = ", ".join(setting.choices) or "a text"
-        raise UsageError(f"{where}: {setting.name} cannot be {value!r}.", f"Use {allowed}.")
+        raise UsageError(f"{where}: {setting.name} cannot be {str(value)[:60]!r}.", f"Use {allowed}.")
     return value
 
 
@@ -140,5 +143,5 @@ def _keys(path: Path, value: object) -> dict[str, str]:
         raise UsageError(f"{path}: keys is no table.", 'Write [keys], then lines like: "layer.next" = "l,right"')
     for name, keys in value.items():
         if not isinstance(keys, str):
-            raise UsageError(f"{path}: the keys of {name} are no text.", f'Write: "{name}" = "l,right"')
+            raise UsageError(f"{path}: the keys of {name[:40]} are no text.", 'Write: "layer.next" = "l,right"')
     return dict(value)
