@@ -108,7 +108,7 @@ class Painter:
         field = heat_field(canvas, self._tokens, heat.values)
         # Averaged to few pixels, a hot spot fades: the hottest pixel gets the hottest colour, at any size.
         top = np.nanmax(field, initial=0)
-        return field * (heat.part / top) if top > 0 else field
+        return field / top * heat.part if top > 0 else field
 
     def box(self, canvas: Canvas, cell: int) -> Box | None:
         """Where an image token lies on a canvas; None where it is no cell."""
