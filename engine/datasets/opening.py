@@ -1,4 +1,7 @@
-"""Opens a data set by its name. Torch-free."""
+"""Opens a data set by its name. Torch-free.
+
+A name can say which variant is meant, after a plus: `textvqa+ocr`, `scienceqa+val`, `demo+presence+caption`.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from inspect import signature
 from pathlib import Path
 from typing import Any
 
+from flowtui.engine.demo.questions import KINDS
 from flowtui.errors import UsageError
 
 from .chair import open_chair
@@ -21,6 +25,37 @@ from .textvqa import open_textvqa
 OPENERS = {"pope": open_pope, "textvqa": open_textvqa, "scienceqa": open_scienceqa, "chair": open_chair}
 NAMES = ("demo", *OPENERS)
 _SHARED = ("questions", "images", "prompt", "limit", "seed")
+
+
+def read_name(text: str) -> tuple[str, dict[str, Any]]:
+    """Parts a name from the options that its variants stand for.
+
+    Args:
+        text: Like "textvqa+ocr", "scienceqa+minitest+all", "demo+presence".
+
+    Returns:
+        The name, and options of `open_dataset`.
+
+    Raises:
+        UsageError: No such data set or variant.
+    """
+    name, *variants = text.split("+")
+    if name not in NAMES:
+        raise UsageError(f"There is no data set {name!r}.", f"Use one of {', '.join(NAMES)}.")
+    options: dict[str, Any] = {}
+    for variant in variants:
+        if name == "textvqa" and variant == "ocr":
+            options["ocr"] = True
+        elif name == "scienceqa" and variant in ("all", "image", "text"):
+            options["which"] = variant
+        elif name == "scienceqa" and variant:
+            options["split"] = variant
+        elif name == "demo" and variant in KINDS:
+            options.setdefault("kinds", []).append(variant)
+        else:
+            known = {"textvqa": "ocr", "scienceqa": "a split, image, text, all", "demo": ", ".join(KINDS)}
+            raise UsageError(f"The data set {name} has no variant {variant!r}.", f"It has {known.get(name, 'none')}.")
+    return name, options
 
 
 def open_dataset(
@@ -38,7 +73,7 @@ def open_dataset(
     """Opens a data set.
 
     Args:
-        name: One of `NAMES`.
+        name: One of `NAMES`, with its variants.
         questions: The official files, or the folder that they lie in; none for demo.
         images: The folder of the images; None to score answers, where none are needed.
         family: Model type, for the prompt.
@@ -51,8 +86,8 @@ def open_dataset(
     Raises:
         UsageError: No such data set or option, a file that is not what it should be, or a note where `strict`.
     """
-    if name not in NAMES:
-        raise UsageError(f"There is no data set {name!r}.", f"Use one of {', '.join(NAMES)}.")
+    name, variants = read_name(name)
+    options = variants | options
     opener = open_demo if name == "demo" else OPENERS[name]
     own = [option for option in signature(opener).parameters if option not in _SHARED]
     strange = [option for option in options if option not in own]

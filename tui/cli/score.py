@@ -27,7 +27,11 @@ SILENT_IS_WRONG = frozenset({"scienceqa"})
 def score(
     name: Annotated[
         str,
-        typer.Argument(metavar="DATASET", help="pope, textvqa, scienceqa, chair or demo.", show_default=False),
+        typer.Argument(
+            metavar="DATASET",
+            help="pope, textvqa, scienceqa, chair or demo; a variant after a plus, like demo+caption.",
+            show_default=False,
+        ),
     ],
     answers: Annotated[
         list[Path],
@@ -59,6 +63,7 @@ def score(
     given = read_answers(dataset, answers)
     if strict and given.notes:
         raise UsageError(given.notes[0], "Without --strict this is a note.")
+    name = dataset.name
     metric, notes = METRICS[name], (*dataset.notes, *given.notes)
     scored = judge(metric, dataset.items, given.texts, silent_is_wrong=name in SILENT_IS_WRONG)
     if json:
@@ -72,14 +77,15 @@ def score(
 def _open(name: str, questions: list[Path], answers: list[Path], given: Mapping[str, object], strict: bool) -> Dataset:
     """The data set, without images; of COCO's only the images that have a caption."""
     from flowtui.engine.datasets.answers import ids_in
-    from flowtui.engine.datasets.opening import open_dataset
+    from flowtui.engine.datasets.opening import open_dataset, read_name
 
-    own = {"scienceqa": {"split"}, "demo": {"limit", "seed"}}.get(name, set())
+    base, _ = read_name(name)
+    own = {"scienceqa": {"split"}, "demo": {"limit", "seed"}}.get(base, set())
     options = {key: value for key, value in given.items() if value is not None}
     for key in options.keys() - own:
-        raise UsageError(f"--{key} does not go with {name}.", "See: flowtui score --help")
-    if name == "chair":
-        options["only"] = ids_in(name, answers)
+        raise UsageError(f"--{key} does not go with {base}.", "See: flowtui score --help")
+    if base == "chair":
+        options["only"] = ids_in(base, answers)
     return open_dataset(name, questions=questions, strict=strict, **options)  # type: ignore[arg-type]
 
 

@@ -112,9 +112,9 @@ def sweep(
 
 def _look_at(dataset: str, data: dict[str, Any]) -> None:
     """Opens the data set once before any model is loaded: a wrong file should not be found after minutes."""
-    from flowtui.engine.datasets.opening import open_dataset
+    from flowtui.engine.datasets.opening import open_dataset, read_name
 
-    if dataset != "demo" and data["images"] is None:
+    if read_name(dataset)[0] != "demo" and data["images"] is None:
         if not data["questions"]:
             raise UsageError(
                 "The data set's files are missing.", "Give them with --questions, the images with --images."
