@@ -52,6 +52,8 @@ _FOREIGN_ROW = (
     "typeof(key) != 'text' OR length(key) NOT BETWEEN 1 AND 128 OR key GLOB '*[^0-9A-Za-z_-]*'"
     " OR raw IS NOT 1 OR typeof(size) != 'integer' OR size < 0 OR expire_time IS NOT NULL"
     " OR typeof(access_time) NOT IN ('real', 'integer') OR typeof(store_time) NOT IN ('real', 'integer')"
+    # A calendar ends somewhere: what is later than year 5000 is no time of use.
+    " OR access_time NOT BETWEEN 0 AND 1e11 OR store_time NOT BETWEEN 0 AND 1e11"
     f" OR NOT ((mode IS {MODE_RAW} AND typeof(value) = 'blob' AND filename IS NULL)"
     f" OR (mode IS {MODE_BINARY} AND value IS NULL AND typeof(filename) = 'text' AND filename GLOB '{FILE_GLOB}'))"
 )
