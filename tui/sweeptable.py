@@ -17,7 +17,8 @@ LAYER_COLUMNS = ("k", "cut", "metric", "score", "score_low", "score_high", "same
 
 def to_text(summary: SweepSummary) -> str:
     """The whole summary for a person to read."""
-    head = f"{summary['dataset']}: {summary['items']} items, {summary['images']} images; {visible(summary['model'])}"
+    dataset, model = visible(summary["dataset"]), visible(summary["model"])
+    head = f"{dataset}: {summary['items']} items, {summary['images']} images; {model}"
     lines = [f"{head}, {summary['layers']} layers", *map(visible, summary["notes"])]
     if summary["rows"]:
         lines += ["", *_plot(summary["rows"][0]), "", *_curves(summary), "", *_table(summary["rows"])]

@@ -292,16 +292,16 @@ def _from_plain(plain: Any) -> Sweep:
         as_text(model.revision)
     if type(plain["options"]) is not dict:
         raise TypeError("the options are no table")
-    metrics = {as_text(name): lower is True for name, lower in plain["metrics"]}
+    metrics = {_as_name(name): lower is True for name, lower in plain["metrics"]}
     curves = []
     for curve in plain["curves"]:
         arrays, _ = unpack(curve["arrays"])
         found = {name: arrays[name] for name in _ARRAYS}
         if not (np.isfinite(found["logprob"]).all() and np.isfinite(found["kl"]).all() and (found["kl"] >= 0).all()):
             raise ValueError("a curve holds a value that is none")
-        curves.append(CurveSet(as_text(curve["strategy"]), as_whole(curve["r"]), **found))
+        curves.append(CurveSet(_as_name(curve["strategy"]), as_whole(curve["r"]), **found))
     return Sweep(
-        as_text(plain["dataset"]),
+        _as_name(plain["dataset"]),
         as_text(plain["digest"]),
         tuple(as_text(note) for note in plain["notes"]),
         model,
@@ -327,6 +327,14 @@ def _item(plain: dict[str, Any]) -> SweptItem:
     return SweptItem(**{**plain, "texts": tuple(as_text(text) for text in plain["texts"]), "counts": counts})
 
 
+def _as_name(value: object) -> str:
+    """A name of ours that came from outside: it stands in tables, in headings and in names of columns."""
+    name = as_text(value)
+    if not name.isprintable() or not 1 <= len(name) <= 60:
+        raise ValueError(f"{name[:60]!r} is no name")
+    return name
+
+
 def _number(value: object) -> float:
     if type(value) not in (int, float) or not np.isfinite(value):  # type: ignore[call-overload]
         raise TypeError(f"expected a number, found {value!r}")
@@ -337,4 +345,4 @@ def _traits(data: bytes | None) -> Traits | None:
     if data is None:
         return None
     arrays, _ = unpack(data)
-    return Traits(arrays.pop("items"), {name.removeprefix(_PREFIX): array for name, array in arrays.items()})
+    return Traits(arrays.pop("items"), {_as_name(name.removeprefix(_PREFIX)): array for name, array in arrays.items()})
