@@ -35,6 +35,7 @@ class Reporter:
         self._bars: Bars | None = None
         self._task: TaskID | None = None
         self._stage = ""
+        self._workers: dict[int, TaskID] = {}
 
     def __enter__(self) -> Self:
         if self._live:
@@ -93,6 +94,14 @@ class Reporter:
         speed = "" if rate is None else f", {rate:.1f}/s"
         left = "" if seconds_left is None else show_seconds(seconds_left) + " left"
         self._bars.update(self._task, completed=done, layer=f"{done} of {total}{speed}", left=left)
+
+    def worker(self, number: int, items: int) -> None:
+        """Shows how many items one of several workers has done, in a line of its own."""
+        if self._bars is None:
+            return
+        if number not in self._workers:
+            self._workers[number] = self._bars.add_task(f"worker {number}", total=None, layer="", left="")
+        self._bars.update(self._workers[number], layer=f"{items} items")
 
     def notice(self, text: str) -> None:
         """Says one thing that stays on the screen."""

@@ -15,9 +15,11 @@ from .output import note, write
 from .run import Dtype
 
 if TYPE_CHECKING:
+    from flowtui.engine.results import ModelInfo
     from flowtui.engine.sweeps.plan import Options
+    from flowtui.engine.sweeps.rays import WorkerState
     from flowtui.engine.sweeps.result import Sweep
-    from flowtui.engine.sweeps.running import State
+    from flowtui.engine.sweeps.running import Executor, State
 
     from .progress import Reporter
 
@@ -60,6 +62,10 @@ def sweep(
     revision: Annotated[
         str | None, typer.Option("--revision", metavar="R", help="Branch, tag or commit of a Hugging Face id.")
     ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option("--workers", metavar="N", min=1, help="On so many workers: one per GPU, or on the CPU."),
+    ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Stop where a file or an image is not as it should be.")] = (
         False
     ),
@@ -95,7 +101,7 @@ def sweep(
     with Reporter() as reporter:
         shown = _Shown(reporter)
         try:
-            made = asyncio.run(_run(dataset, data, full_name(model), load, options, output, shown))
+            made = asyncio.run(_run(dataset, data, full_name(model), load, options, output, workers, shown))
         except (FlowtuiError, KeyboardInterrupt) as error:
             if shown.done:
                 note(f"{shown.done} of {shown.total} items are in {journal_path(output)}. Go on with the same command.")
@@ -134,6 +140,7 @@ async def _run(
     load: dict[str, Any],
     options: Options,
     output: Path,
+    workers: int | None,
     shown: _Shown,
 ) -> Sweep:
     """Makes the sweep, or finds that it is made."""
@@ -142,14 +149,18 @@ async def _run(
     from flowtui.engine.sweeps.plan import Job
     from flowtui.engine.sweeps.running import Local, finished, run_sweep
 
-    shown.reporter.progress(Progress("start"))
-    async with await EngineClient.start(spare=False) as client:
-        info = await client.load(model, on_progress=shown.reporter.progress, **load)
+    async def make(info: ModelInfo, executor: Executor) -> Sweep:
         job = Job.of(open_dataset(dataset, family=info.family, **data), options, info)
-        there = finished(job, output)
-        if there is not None:
-            return there
-        return await run_sweep(job, output, Local(client), on_state=shown.state)
+        return finished(job, output) or await run_sweep(job, output, executor, on_state=shown.state)
+
+    shown.reporter.progress(Progress("start"))
+    if workers is not None:
+        from flowtui.engine.sweeps.rays import open_workers
+
+        async with open_workers(workers, {"model": model, **load}, shown.worker) as executor:
+            return await make(await executor.info(), executor)
+    async with await EngineClient.start(spare=False) as client:
+        return await make(await client.load(model, on_progress=shown.reporter.progress, **load), Local(client))
 
 
 class _Shown:
@@ -169,3 +180,7 @@ class _Shown:
             self.reporter.notice(f"Going on after {state.done} of {state.total} items.")
         self.done, self.total = state.done, state.total
         self.reporter.items(state.done, state.total, state.rate, state.seconds_left)
+
+    def worker(self, state: WorkerState) -> None:
+        """A worker has done a group."""
+        self.reporter.worker(state.number, state.items)
