@@ -16,9 +16,9 @@ from flowtui.engine.sweeps.result import Sweep
 from flowtui.errors import UsageError
 
 from .charts import COLOURS
-from .figures import COLUMN_IN, FORMATS, metadata, new_figure, style
+from .figures import COLUMN_IN, FORMATS, PAGE_IN, STYLE, metadata, new_figure, style
 from .series import csv_bytes
-from .sweepcurves import SweepCurve, sweep_curves
+from .sweepcurves import SweepCurve, is_share, sweep_curves
 from .text import visible
 
 if TYPE_CHECKING:
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 NAME = "5"
 ROW_IN = 1.9
+MOST_IN_A_COLUMN, ACROSS = 2, 3
+"""More metrics than that stand beside each other, so many in a row."""
 CURVE_HEADER = ("metric", "cut", "k", "score", "difference", "low", "high", "bound", "cliff")
 
 
@@ -56,36 +58,42 @@ def write_sweep_figure(sweep: Sweep, format: str, folder: Path, command: str) ->
 
 
 def draw(sweep: Sweep, curves: Sequence[SweepCurve]) -> Figure:
-    """One plot for each metric, all ways of cutting in it."""
-    metrics = list(sweep.metrics)
-    made = new_figure(COLUMN_IN, ROW_IN * len(metrics) + 0.5)
-    plots = made.subplots(len(metrics), 1, sharex=True, squeeze=False)[:, 0]
-    for at, metric in zip(plots, metrics, strict=True):
+    """One plot for each metric, all ways of cutting in it; many metrics take the page's whole width."""
+    metrics = list(dict.fromkeys(one.metric for one in curves))
+    across = 1 if len(metrics) <= MOST_IN_A_COLUMN else ACROSS
+    down = -(-len(metrics) // across)
+    made = new_figure(COLUMN_IN if across == 1 else PAGE_IN, ROW_IN * down + 0.5)
+    plots = made.subplots(down, across, sharex=True, squeeze=False).ravel()
+    for at in plots[len(metrics) :]:
+        at.axis("off")
+    for at, metric in zip(plots, metrics, strict=False):
         of_metric = [one for one in curves if one.metric == metric]
+        unit = 100.0 if is_share(sweep, metric) else 1.0
         for colour, one in zip(COLOURS, of_metric, strict=False):
-            _line(at, one.curve, colour, visible(one.cut), lower=sweep.metrics[metric], level=one is of_metric[0])
+            _line(at, one, colour, unit, lower=sweep.metrics[metric], level=one is of_metric[0])
         better = ",\nlower is better" if sweep.metrics[metric] else ""
-        at.set(ylabel=f"{visible(metric)}, %{better}")
+        at.set(ylabel=f"{visible(metric)}{', %' if unit > 1 else ''}{better}")
         # On paper of its own: lines pass below it.
         at.legend(framealpha=1, edgecolor="none", title="image tokens cut" if len(of_metric) > 1 else None)
     plots[0].set_title(_title(sweep, curves), loc="left")
-    plots[-1].set(xlabel="K: leading layers that see the image")
+    made.supxlabel("K: leading layers that see the image", fontsize=STYLE["axes.labelsize"])
     return made
 
 
-def _line(at: Axes, curve: Curve, colour: str, label: str, *, lower: bool, level: bool) -> None:
+def _line(at: Axes, one: SweepCurve, colour: str, unit: float, *, lower: bool, level: bool) -> None:
     """Score, bands, the cliff with its interval; once per plot the untouched model and what the margin allows."""
+    curve, label = one.curve, visible(one.cut)
     k, sign = np.arange(len(curve.score)), -1 if lower else 1
     whole = float(curve.score[-1])
     if level:
-        at.axhline(100 * whole, color="0.5", linewidth=0.6, linestyle=":")
-        at.axhline(100 * (whole - sign * curve.margin), color="0.7", linewidth=0.6, linestyle="--")
-    edges = (100 * (whole + sign * curve.low), 100 * (whole + sign * curve.high))
+        at.axhline(unit * whole, color="0.5", linewidth=0.6, linestyle=":")
+        at.axhline(unit * (whole - sign * curve.margin), color="0.7", linewidth=0.6, linestyle="--")
+    edges = (unit * (whole + sign * curve.low), unit * (whole + sign * curve.high))
     at.fill_between(k, *edges, color=colour, alpha=0.18, linewidth=0)
     first, last = curve.interval
     cliff = "no cliff" if curve.k is None else f"cliff K = {curve.k} ({first}–{last})"
     what = label if label == "all" else f"all but {label}"
-    at.plot(k, 100 * curve.score, color=colour, label=f"{what}: {cliff}")
+    at.plot(k, unit * curve.score, color=colour, label=f"{what}: {cliff}")
     if curve.k is not None:
         at.axvspan(*curve.interval, color=colour, alpha=0.08, linewidth=0)
         at.axvline(curve.k, color=colour, linewidth=0.8, linestyle="--")

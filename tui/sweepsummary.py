@@ -7,11 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from flowtui.engine.metrics.table import METRICS
 from flowtui.engine.noninferiority import LEVEL, Curve
 from flowtui.engine.sweeps.result import CurveSet, Sweep
 
-from .sweepcurves import sweep_curve
+from .sweepcurves import counted_metrics, is_share, sweep_curve
 from .sweeptraits import compare
 
 SweepSummary = dict[str, Any]
@@ -25,7 +24,11 @@ def summarise_sweep(sweep: Sweep, at: int | None = None) -> SweepSummary:
         at: K at which kept and lost answers are compared; None for the last one before the cliff.
     """
     image = sweep.with_image
-    rows = [] if not image.any() else [_row(sweep, metric, cut) for metric in _counted(sweep) for cut in sweep.curves]
+    rows = (
+        []
+        if not image.any()
+        else [_row(sweep, metric, cut) for metric in counted_metrics(sweep) for cut in sweep.curves]
+    )
     first = rows[0]["cliff"] if rows else None
     k = at if at is not None else first - 1 if first else sweep.layers // 2
     return {
@@ -41,12 +44,6 @@ def summarise_sweep(sweep: Sweep, at: int | None = None) -> SweepSummary:
         "text_only": _text_only(sweep),
         "traits": compare(sweep, k),
     }
-
-
-def _counted(sweep: Sweep) -> list[str]:
-    """The metrics in which some item with an image counts."""
-    image = sweep.with_image
-    return [name for name in sweep.metrics if sweep.counts(name, sweep.curves[0])[1][image].any()]
 
 
 def _curve(cut: CurveSet, image: NDArray[np.bool_]) -> dict[str, Any]:
@@ -67,7 +64,7 @@ def _row(sweep: Sweep, metric: str, cut: CurveSet) -> dict[str, Any]:
     return {
         "metric": metric,
         "lower_is_better": sweep.metrics[metric],
-        "percent": _is_share(sweep, metric),
+        "percent": is_share(sweep, metric),
         "cut": cut.label,
         "baseline": float(curve.score[-1]),
         "baseline_interval": _between(curve, sweep.layers),
@@ -85,12 +82,6 @@ def _row(sweep: Sweep, metric: str, cut: CurveSet) -> dict[str, Any]:
         "score_low": curve.score_low.tolist(),
         "score_high": curve.score_high.tolist(),
     }
-
-
-def _is_share(sweep: Sweep, metric: str) -> bool:
-    """Whether a metric is a part of one; for a data set that this flowtui does not know, all are taken to be."""
-    known = METRICS.get(sweep.dataset)
-    return known is None or metric not in known.names or known.is_share(metric)
 
 
 def _between(curve: Curve, k: int) -> list[float]:

@@ -14,7 +14,7 @@ from PIL import Image
 
 from flowtui.errors import UsageError
 from flowtui.tui.figures import style
-from flowtui.tui.sweepcurves import margin_of, sweep_curve, sweep_curves
+from flowtui.tui.sweepcurves import counted_metrics, is_share, margin_of, sweep_curve, sweep_curves
 from flowtui.tui.sweepexport import FORMATS, command_for, export_sweep
 from flowtui.tui.sweepfigure import draw, write_sweep_figure
 from tests.factories import random_sweep
@@ -57,7 +57,7 @@ def test_it_says_what_it_shows() -> None:
             figure = draw(sweep, curves)
         (axes,) = figure.axes
         assert axes.get_ylabel() == ("accuracy, %" if sweep is SWEEP else "accuracy, %,\nlower is better")
-        assert axes.get_xlabel() == "K: leading layers that see the image"
+        assert figure.get_supxlabel() == "K: leading layers that see the image"
         assert axes.get_title(loc="left") == "demo, demo: 72 items on 40 images"
         says = [text.get_text() for text in axes.get_legend().get_texts()]
         assert [text.split(":")[0] for text in says] == ["all", "all but top-16"]
@@ -119,3 +119,38 @@ def test_the_command_is_one_that_does_it() -> None:
     )
     assert command_for(None, "csv", Path("out")) == "flowtui export SWEEP.pkl --format csv -o out"
     assert set(FORMATS) == {"pdf", "png", "svg", "csv", "json"}
+
+
+def test_only_metrics_that_something_counts_in_have_a_curve() -> None:
+    none = {name: tuple((0.0, 0.0) for _ in SWEEP.items[0].texts) for name in ("empty",)}
+    items = tuple(replace(i, counts={**i.counts, **none}) for i in SWEEP.items)
+    sweep = replace(SWEEP, metrics={"empty": False, "accuracy": False}, items=items)
+    assert counted_metrics(sweep) == ("accuracy",)
+    assert {one.metric for one in sweep_curves(sweep)} == {"accuracy"}
+    with pytest.raises(UsageError, match="No item with an image has a part in empty"):
+        sweep_curve(sweep, "empty", sweep.curves[0])
+
+
+def test_items_without_a_part_in_a_metric_are_not_among_its_items() -> None:
+    some = tuple(
+        replace(i, counts={"accuracy": tuple((a, b if n % 3 else 0.0) for a, b in i.counts["accuracy"])})
+        for n, i in enumerate(SWEEP.items)
+    )
+    curve = sweep_curve(replace(SWEEP, items=some), "accuracy", SWEEP.curves[0])
+    assert curve.items == sum(1 for n, i in enumerate(SWEEP.items) if n % 3 and i.image is not None)
+
+
+def test_lengths_are_no_percentages_and_many_metrics_stand_beside_each_other() -> None:
+    assert is_share(SWEEP, "accuracy")
+    assert not is_share(SWEEP, "chair.length")
+    assert is_share(replace(SWEEP, dataset="unknown"), "chair.length")
+    names = {"accuracy": False, "pope.f1": False, "chair.length": False, "chair.chair_i": True}
+    items = tuple(replace(i, counts=dict.fromkeys(names, i.counts["accuracy"])) for i in SWEEP.items)
+    sweep = replace(SWEEP, metrics=names, items=items)
+    with style():
+        figure = draw(sweep, sweep_curves(sweep))
+    shown = [axes for axes in figure.axes if axes.axison]
+    labels = ["accuracy, %", "pope.f1, %", "chair.length", "chair.chair_i, %,\nlower is better"]
+    assert [axes.get_ylabel() for axes in shown] == labels
+    assert figure.get_figwidth() == 6.9
+    assert max(shown[2].get_lines()[-1].get_ydata()) <= 1

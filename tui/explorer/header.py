@@ -54,7 +54,7 @@ def answer_line(ink: Ink, width: int, tokens: tuple[str, ...], current: int | No
     words = [clip(word, max(3, (width - 3) // 3)) for word in words]
     at = 0 if current is None else current + 1
     room = width - 3 - width_of(right) - 3
-    first, last = _window(words, at, room)
+    first, last = word_window(words, at, room)
     parts: list[Part] = [("A  ", ink.accent)]
     if first > 0:
         parts.append(("… ", ink.dim))
@@ -68,7 +68,7 @@ def answer_line(ink: Ink, width: int, tokens: tuple[str, ...], current: int | No
     return line(ink, width, *parts, right=right)
 
 
-def _window(words: list[str], at: int, room: int) -> tuple[int, int]:
+def word_window(words: list[str], at: int, room: int) -> tuple[int, int]:
     """A range of words around `at` that fits in `room` cells, blanks and ellipses included."""
     sizes = [cell_len(word) + 1 for word in words]
     first, last, used = at, at + 1, sizes[at] + 3

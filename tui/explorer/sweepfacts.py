@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from flowtui.engine.noninferiority import Curve
 from flowtui.engine.sweeps.result import CurveSet, Sweep
-from flowtui.tui.sweepcurves import margin_of, sweep_curve
+from flowtui.tui.sweepcurves import counted_metrics, is_share, margin_of, sweep_curve
 from flowtui.tui.text import visible
 
 from .sweeplook import SweepLook
@@ -26,14 +26,17 @@ class SweepFacts:
     Attributes:
         sweep: The sweep.
         layers: Decoder layers L.
-        metrics: Names of the metrics, safe to show.
+        names: The metrics that are counted.
+        metrics: Their names, safe to show.
         labels: Names of the ways of cutting, safe to show.
     """
 
     def __init__(self, sweep: Sweep) -> None:
         self.sweep = sweep
         self.layers = sweep.layers
-        self.metrics = tuple(visible(name) for name in sweep.metrics)
+        # Those that no item with an image has a part in have no curve; where that is all of them, so it is said.
+        self.names = counted_metrics(sweep) or tuple(sweep.metrics)
+        self.metrics = tuple(visible(name) for name in self.names)
         self.labels = tuple(visible(curve.label) for curve in sweep.curves)
         self._counts: dict[tuple[int, int], tuple[Floats, Floats]] = {}
         self._found: dict[tuple[int, int], Curve] = {}
@@ -49,9 +52,17 @@ class SweepFacts:
         """What a cut may lose, in units of the score."""
         return margin_of(self.sweep)
 
+    def part(self, look: SweepLook) -> int:
+        """How many items have an image and a part in the metric."""
+        return int(((self.counts(look)[1] > 0).any(axis=1) & self.sweep.with_image).sum())
+
     def lower_is_better(self, look: SweepLook) -> bool:
         """Whether a smaller score is a better one."""
-        return list(self.sweep.metrics.values())[look.metric]
+        return self.sweep.metrics[self.names[look.metric]]
+
+    def unit(self, look: SweepLook) -> tuple[float, str]:
+        """What a score is multiplied by to be shown, and the unit then."""
+        return (100.0, " %") if is_share(self.sweep, self.names[look.metric]) else (1.0, "")
 
     def curve_set(self, look: SweepLook) -> CurveSet:
         """The way of cutting that is looked at."""
@@ -61,7 +72,7 @@ class SweepFacts:
         """Numerators and denominators: [items L+1] each."""
         key = (look.metric, look.curve)
         if key not in self._counts:
-            self._counts[key] = self.sweep.counts(list(self.sweep.metrics)[look.metric], self.curve_set(look))
+            self._counts[key] = self.sweep.counts(self.names[look.metric], self.curve_set(look))
         return self._counts[key]
 
     def score(self, look: SweepLook) -> Floats:
@@ -142,7 +153,7 @@ class SweepFacts:
         Raises:
             UsageError: There is nothing to find them from.
         """
-        found = sweep_curve(self.sweep, list(self.sweep.metrics)[look.metric], self.curve_set(look))
+        found = sweep_curve(self.sweep, self.names[look.metric], self.curve_set(look))
         self._found[look.metric, look.curve] = found
         return found
 

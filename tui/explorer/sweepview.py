@@ -11,13 +11,14 @@ from textual.strip import Strip
 
 from flowtui.engine.noninferiority import Curve
 from flowtui.tui.draw.bandcurve import Banded, Cell, Spread, band_canvas, band_lines
-from flowtui.tui.draw.cells import Part, fit, heading, line, wrap, wrap_first
+from flowtui.tui.draw.cells import Part, clip, fit, heading, line, width_of, wrap, wrap_first
 from flowtui.tui.draw.curve import AXIS_CELLS
 from flowtui.tui.draw.ink import Ink
 from flowtui.tui.draw.itemtable import Row, item_table
 from flowtui.tui.text import visible
 
 from .frame import Busy
+from .header import word_window
 from .statusbar import busy_parts, hint_parts
 from .sweepfacts import SweepFacts
 from .sweeplook import WHICH_NAMES, SweepLook
@@ -110,7 +111,9 @@ class SweepDrawing:
     def _heading(self, frame: SweepFrame, width: int) -> Strip:
         facts, look = frame.facts, frame.look
         name = facts.metrics[look.metric]
-        title = f"{name}: difference, points" if look.difference else f"{name}, %"
+        unit = facts.unit(look)[1]
+        points = ", points" if unit else ""
+        title = f"{name}: difference{points}" if look.difference else f"{name}{unit and ', %'}"
         cut = f"image cut at K, {facts.labels[look.curve]}" if look.curve or len(facts.labels) > 1 else "image cut at K"
         return heading(frame.ink, width, title, f"K {look.k}/{facts.layers}", (f"{cut} · {cliff_words(frame)}",
                        cliff_words(frame)))  # fmt: skip
@@ -162,16 +165,20 @@ def header_lines(frame: SweepFrame, width: int) -> list[Strip]:
         ink, width, ("flowtui sweep ", ink.accent), (visible(sweep.dataset), ink.strong), (about, ink.dim),
         right=[(frame.title, ink.dim)],
     )  # fmt: skip
-    choices: list[Part] = [("metric ", ink.dim), *_choices(ink, facts.metrics, look.metric)]
-    choices += [(" cut ", ink.dim), *_choices(ink, facts.labels, look.curve)]
-    return [first, line(ink, width, *choices)]
+    cuts = [(" cut ", ink.dim), *_choices(ink, facts.labels, look.curve, width // 2)]
+    metrics = _choices(ink, facts.metrics, look.metric, width - width_of(cuts) - 7)
+    return [first, line(ink, width, ("metric ", ink.dim), *metrics, *cuts)]
 
 
-def _choices(ink: Ink, names: tuple[str, ...], chosen: int) -> list[Part]:
-    parts: list[Part] = []
-    for i, name in enumerate(names):
-        parts += [(f"[{name}]" if i == chosen else f" {name} ", ink.mark if i == chosen else ink.text)]
-    return parts
+def _choices(ink: Ink, names: tuple[str, ...], chosen: int, room: int) -> list[Part]:
+    """The names around the chosen one, as many as there is room for."""
+    room = max(3, room)
+    words = [clip(name, room - 2) for name in names]
+    first, last = word_window([f"{word} " for word in words], chosen, room - 2 * (len(words) > 1))
+    parts: list[Part] = [("‹", ink.dim)] if first else []
+    for i in range(first, last):
+        parts += [(f"[{words[i]}]" if i == chosen else f" {words[i]} ", ink.mark if i == chosen else ink.text)]
+    return [*parts, *([("›", ink.dim)] if last < len(words) else [])]
 
 
 def cliff_words(frame: SweepFrame) -> str:
@@ -184,14 +191,14 @@ def cliff_words(frame: SweepFrame) -> str:
 
 def banded_of(facts: SweepFacts, look: SweepLook) -> Banded:
     """What is plotted, in percent or in points."""
-    score, found = 100 * facts.score(look), facts.found(look)
+    times = facts.unit(look)[0]
+    score, found = times * facts.score(look), facts.found(look)
     sign = -1 if facts.lower_is_better(look) else 1
     whole = float(score[-1])
     if found is None:
         values = sign * (score - whole) if look.difference else score
         return Banded(values, None, None, 0.0 if look.difference else whole)
-    margin = 100 * found.margin
-    low, high = 100 * found.low, 100 * found.high
+    margin, low, high = times * found.margin, times * found.low, times * found.high
     if not look.difference:
         one, other = whole + sign * low, whole + sign * high
         return Banded(
@@ -202,7 +209,7 @@ def banded_of(facts: SweepFacts, look: SweepLook) -> Banded:
     # A band that lies below as a whole is not there; one that begins there reaches down to the edge.
     known = high >= floor
     edges = (np.where(known, np.clip(one, floor, ceiling), np.nan) for one in (low, high))
-    cut = [_near(100 * found.difference, floor, ceiling), *edges]
+    cut = [_near(times * found.difference, floor, ceiling), *edges]
     return Banded(*cut, 0.0, -margin, found.k, found.interval)
 
 
@@ -244,21 +251,23 @@ def waiting(facts: SweepFacts) -> str:
 
 def k_words(facts: SweepFacts, look: SweepLook, found: Curve | None) -> tuple[str, ...]:
     """The current K in words: in full, and shorter."""
-    score = 100 * facts.score(look)
+    times, unit = facts.unit(look)
+    score = times * facts.score(look)
+    points = " points" if unit else ""
     sign = -1 if facts.lower_is_better(look) else 1
     changes = facts.changes(look)
     lost, gained = int((changes < 0).sum()), int((changes > 0).sum())
     name = facts.metrics[look.metric]
-    now = f"K {look.k}: {name} {score[look.k]:.1f} %"
+    now = f"K {look.k}: {name} {score[look.k]:.1f}{unit}"
     if look.k == facts.layers:
         return (f"{now}, the untouched model", now)
     apart = signed(sign * (score[look.k] - score[-1]))
-    band = "" if found is None else f" [{signed(100 * found.low[look.k])}, {signed(100 * found.high[look.k])}]"
+    band = "" if found is None else f" [{signed(times * found.low[look.k])}, {signed(times * found.high[look.k])}]"
     worse = f"{lost} lose, {gained} gain"
     return (
-        f"{now}, {apart}{band} points from the untouched model; {worse} of {len(facts.counted)}",
-        f"{now}, {apart}{band} points; {worse} of {len(facts.counted)}",
-        f"{now}, {apart} points; {worse}",
+        f"{now}, {apart}{band}{points} from the untouched model; {worse} of {facts.part(look)}",
+        f"{now}, {apart}{band}{points}; {worse} of {facts.part(look)}",
+        f"{now}, {apart}{points}; {worse}",
     )
 
 
@@ -303,7 +312,10 @@ def judged(facts: SweepFacts, look: SweepLook, item: int, k: int) -> str:
     if not np.isfinite(score):
         return ""
     good, bad = (0, 1) if facts.lower_is_better(look) else (1, 0)
-    return " ✓" if score == good else " ✗" if score == bad else f" ({100 * score:.0f} %)"
+    times, unit = facts.unit(look)
+    if not unit:
+        return f" ({score:.3g})"
+    return " ✓" if score == good else " ✗" if score == bad else f" ({times * score:.0f} %)"
 
 
 def status_line(frame: SweepFrame, width: int) -> Strip:
