@@ -60,6 +60,10 @@ def read_answers(dataset: Dataset, paths: Sequence[Path]) -> Answers:
     if not paths:
         raise UsageError("No answers are given.", "Give their files with --answers.")
     answers = [answer for path in paths for answer in _answers(dataset.name, path)]
+    if not answers:
+        raise UsageError(f"{paths[0]} holds no answers.")
+    if not dataset.items:
+        raise UsageError("The files hold no questions that could be answered.", "Are they of the right split?")
     if any(answer.id is None for answer in answers):
         return _in_order(dataset.items, answers)
     find = _finder(dataset)

@@ -93,15 +93,15 @@ def _read(paths: Sequence[Path]) -> tuple[_Coco, list[str]]:
         if not isinstance(content, dict) or not isinstance(content.get("images"), list):
             raise UsageError(f"{path} is no annotation file of COCO's.", f"Expected are files like {PATTERNS[0]}.")
         try:
-            names = {image["id"]: str(image["file_name"]) for image in content["images"]}
+            names = {int(image["id"]): str(image["file_name"]) for image in content["images"]}
             if "categories" in content:
                 instances |= names
                 _add_instances(coco, content)
             else:
                 captioned |= names
                 for row in content["annotations"]:
-                    coco.captions[row["image_id"]].append(str(row["caption"]))
-        except (KeyError, TypeError) as error:
+                    coco.captions[int(row["image_id"])].append(str(row["caption"]))
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise UsageError(f"{path} is no file of instances or captions: {error}.", "Is it COCO's own?") from error
     if not instances or not captioned:
         missing = PATTERNS[0] if not instances else PATTERNS[1]
@@ -121,4 +121,4 @@ def _add_instances(coco: _Coco, content: dict[str, Any]) -> None:
             f"The category {unknown[0]!r} is none of COCO's 80.", "Expected are instances, not stuff or panoptic files."
         )
     for row in content["annotations"]:
-        coco.objects[row["image_id"]].add(names[row["category_id"]])
+        coco.objects[int(row["image_id"])].add(names[row["category_id"]])

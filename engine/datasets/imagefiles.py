@@ -36,8 +36,9 @@ class ImageFiles:
                 data = file.read(MAX_IMAGE_BYTES + 1)
         except FileNotFoundError:
             raise UsageError(f"There is no image {path}.") from None
-        except OSError as error:
-            raise UsageError(f"The image {path} cannot be read: {error.strerror}.") from error
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "no file can have this name"
+            raise UsageError(f"The image {path} cannot be read: {reason}.") from error
         if len(data) > MAX_IMAGE_BYTES:
             raise UsageError(f"The image {path} is larger than {MAX_IMAGE_BYTES >> 20} MiB.")
         return data
@@ -57,7 +58,7 @@ def find_folder(images: Path, within: Sequence[str], names: Sequence[str]) -> Im
     if not images.is_dir():
         raise UsageError(f"There is no folder {images}.", "Give the folder of the images with --images.")
     for folder in within:
-        if any((images / folder / _inside(name)).is_file() for name in names[:100]):
+        if any(_is_file(images / folder / _inside(name)) for name in names[:100]):
             return ImageFiles(images / folder)
     return ImageFiles(images)
 
@@ -93,10 +94,18 @@ def _existing(folder: Path, names: Sequence[str]) -> set[str]:
         try:
             with os.scandir(folder / parent) as entries:
                 listed = {entry.name for entry in entries if entry.is_file()}
-        except OSError:
+        except (OSError, ValueError):
             continue
         found.update(name for name in members if PurePosixPath(name).name in listed)
     return found
+
+
+def _is_file(path: Path) -> bool:
+    """Whether it is one; names that are too long or no names are not."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def _inside(name: str) -> str:

@@ -100,10 +100,14 @@ def prompt_for(dataset: str, family: str = "", form: str | None = None) -> Promp
         rows = {row.family: row for row in PROMPTS if row.dataset == dataset}
         return rows.get(family, rows[""])
     try:
-        unknown = [name for _, name, _, _ in string.Formatter().parse(form) if name is not None]
+        parts = list(string.Formatter().parse(form))
     except ValueError as error:
         raise UsageError(f"{form!r} is no form of a prompt: {error}.", "Write a brace itself as two.") from error
-    strange = [name for name in unknown if name not in FIELDS[dataset]]
+    if any(spec or conversion for _, _, spec, conversion in parts):
+        raise UsageError(
+            f"{form!r} is no form of a prompt: its fields can only be names.", "Write them like {question}."
+        )
+    strange = [name for _, name, _, _ in parts if name is not None and name not in FIELDS[dataset]]
     if strange:
         known = ", ".join(f"{{{name}}}" for name in sorted(FIELDS[dataset])) or "no fields at all"
         raise UsageError(f"A prompt of {dataset} has no field {{{strange[0]}}}.", f"It can have {known}.")

@@ -44,3 +44,6 @@ def test_a_form_of_ones_own():
         prompt_for("pope", "", "{question.__class__}")
     with pytest.raises(UsageError, match="has no field"):
         prompt_for("pope", "", "{}")
+    for form in ("{question:d}", "{question:{width}}", "{question!r}"):
+        with pytest.raises(UsageError, match="can only be names"):
+            prompt_for("pope", "", form)
