@@ -71,8 +71,8 @@ async def diagnose(engine: str) -> AsyncGenerator[Finding, None]:
         except FlowtuiError as error:
             yield Finding("torch", False, error.message, error.hint)
             return
-        for finding in (_torch, _gpu, _cache):
-            found = finding(client.hello, examination)
+        for look in (_torch, _gpu, _cache):
+            found = look(client.hello, examination)
             yield found
             if not found.ok:
                 return

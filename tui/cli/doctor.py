@@ -11,7 +11,7 @@ from .options import Engine, Json, show_size
 from .output import write
 
 if TYPE_CHECKING:
-    from flowtui.engine.link import Hello
+    from flowtui.engine.greeting import Hello
 
 PACKAGES = ("numpy", "pillow", "textual", "rich", "typer", "diskcache", "safetensors", "msgpack")
 
