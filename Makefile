@@ -18,7 +18,7 @@ BENCH_PIP := $(BENCH)/bin/python $(INSTALL)
 test lint types faults fuzz: export HF_HUB_OFFLINE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types bench faults fuzz tour clean
+.PHONY: help demo test lint types bench faults fuzz tour paper clean
 
 help: ## This list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -50,6 +50,9 @@ fuzz: $(VENV)/.dev ## Hostile and damaged files: the other promises, in full (an
 
 tour: $(VENV)/.dev ## Take a picture of every view of the explorer, into docs/tour
 	$(BIN)/python docs/tour.py
+
+paper: $(VENV)/.dev ## The paper's figures and table on the demo world, into docs/paper.md
+	$(BIN)/python -m docs.paper
 
 clean: ## Remove the virtual environment and what tools left behind
 	rm -rf $(VENV) $(BENCH) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
