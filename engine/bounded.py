@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from jinja2 import Environment, TemplateError
+
 from flowtui.errors import ModelError
 
 
@@ -34,12 +36,15 @@ def bounded(what: str, seconds: float, more_bytes: int) -> Iterator[None]:
 
     handler = signal.signal(signal.SIGALRM, stop)
     before = signal.setitimer(signal.ITIMER_REAL, seconds)
+    # One step of arithmetic may take forever, and no handler runs meanwhile: that ends the engine.
+    signal.setitimer(signal.ITIMER_PROF, 2 * seconds)
     try:
         with _limited(more_bytes):
             yield
     except (MemoryError, RecursionError):
         raise ModelError(f"{what} takes too much memory and was stopped.", "Give the model another template.") from None
     finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
         signal.setitimer(signal.ITIMER_REAL, *before)
         signal.signal(signal.SIGALRM, handler)
 
@@ -60,3 +65,22 @@ def _limited(more_bytes: int) -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+
+
+def check_template(template: object) -> None:
+    """Refuses powers in a chat template: no prompt needs one, and a single one may take forever.
+
+    Raises:
+        ModelError: There is one, or what is no text.
+    """
+    texts = template.values() if isinstance(template, dict) else [template]
+    for text in texts:
+        if not isinstance(text, str):
+            raise ModelError("The model's chat template is no text.", "Get the files again.")
+        try:
+            tokens = [token for _, kind, token in Environment(autoescape=True).lex(text) if kind == "operator"]
+        except TemplateError as error:
+            reason = str(error).splitlines()[0]
+            raise ModelError(f"The model's chat template is no template: {reason}", "Get the files again.") from error
+        if "**" in tokens:
+            raise ModelError("The model's chat template computes powers.", "Give the model another template.")

@@ -8,7 +8,7 @@ from jinja2 import TemplateError
 
 from flowtui.errors import ModelError, UsageError
 
-from .bounded import bounded
+from .bounded import bounded, check_template
 from .failures import first_line
 from .loaded import Loaded
 from .spec import RunSpec
@@ -112,6 +112,7 @@ def _turn(role: str, content: object) -> dict[str, Any]:
 
 
 def _render(loaded: Loaded, messages: Messages, *, answer_next: bool = True) -> str:
+    check_template(loaded.processor.chat_template)
     try:
         with bounded("The model's chat template", TEMPLATE_S, TEMPLATE_BYTES):
             return str(
