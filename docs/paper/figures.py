@@ -93,7 +93,8 @@ def draw_curves(panels: Sequence[tuple[Sequence[Mapping[str, Any]], str]]) -> by
 def _curve(at: Any, row: Mapping[str, Any], colour: str, *, several: bool) -> None:
     k = np.arange(len(row["score"]))
     cliff = "no cliff" if row["cliff"] is None else f"cliff K = {row['cliff']}"
-    at.fill_between(k, *(100 * np.array(row[edge]) for edge in ("score_low", "score_high")), color=colour, alpha=0.2)
+    low, high = (100 * np.array(row[edge]) for edge in ("score_low", "score_high"))
+    at.fill_between(k, low, high, color=colour, alpha=0.2, linewidth=0)
     at.plot(k, 100 * np.array(row["score"]), color=colour, label=f"{row['cut']}: {cliff}" if several else cliff)
     if row["cliff"] is not None:
         at.axvspan(*row["cliff_interval"], color=colour, alpha=0.08, linewidth=0)

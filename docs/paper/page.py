@@ -14,6 +14,9 @@ from .findings import Aim, row_of
 from .theirs import LAYERS, TABLE
 
 TEXT = Path(__file__).with_name("template.md").read_text("utf-8")
+RECALL = ("chair", "chair.recall", "CHAIR-like: recall, %")
+EVEN = 0.15
+"""The top tenth's part below which a layer's attention is called nearly even."""
 
 
 def page(results: Results, answers: Mapping[str, str]) -> str:
@@ -45,9 +48,10 @@ def page(results: Results, answers: Mapping[str, str]) -> str:
         flow=_flow(results),
         traced=sum(traits["items"].values()),
         traits=_traits(results),
+        even_words=_even_words(results),
         aims=_aims(results),
         aim_words="\n".join(f"- {_aim_words(like, aim)}" for like, aim in results.aims.items()),
-        curves=_curves([(title, row_of(results.sweeps[sweep], metric)) for sweep, metric, title in PANELS]),
+        curves=_curves([(title, row_of(results.sweeps[sweep], metric)) for sweep, metric, title in (*PANELS, RECALL)]),
         table=_table(results),
         verdicts=_verdicts(results),
         strategy_items=results.sweeps["strategies"]["items"],
@@ -109,6 +113,13 @@ def _traits(results: Results) -> str:
     columns = [results.trait(name) for name in names]
     rows = [[layer, *map(_value, values)] for layer, values in enumerate(zip(*columns, strict=True))]
     return markdown(["layer", *names.values()], rows)
+
+
+def _even_words(results: Results) -> str:
+    focus = results.trait("attention.focus")
+    layers = [str(layer) for layer, value in enumerate(focus) if value is not None and value < EVEN]
+    named = f"in layers {', '.join(layers)}" if layers else "in no layer"
+    return f"The attention on the image is nearly even, with less than {EVEN:g} in the top tenth, {named}."
 
 
 def _value(value: float | None) -> str:

@@ -77,6 +77,7 @@ def sweeps() -> dict[str, Any]:
     }  # fmt: skip
     values = {"kept": FALLING, "lost": [0.4, None, 0.1, 0.3], "gained": [None] * 4, "difference": [0.0] * 4}
     names = ("attention.image_share", "attention.focus", "cam.focus")
+    found["chair"]["rows"].append(row("chair.recall"))
     found["strategies"] |= {
         "rows": [row("accuracy", cut) for cut in ("all", "top-16", "random-16")],
         "traits": {"items": {"kept": 3, "lost": 1, "gained": 0}, "values": dict.fromkeys(names, values)},
@@ -115,6 +116,7 @@ def test_a_page_has_no_holes_and_names_every_picture(results: Results) -> None:
     assert "84.70 | 85.51 | 22 of 32 |" in text
     assert "Here: same answer at 5 of 5 K, largest KL 0.0031 nats, cliff at K = 0." in text
     assert "| POPE-like | 3 | 1 | 2 |" in text
+    assert "0.15 in the top tenth, in layers 2." in text
     for swept in steps.SWEPT:
         assert f"--limit {swept.limit} --seed {steps.SEED}" in text
 
