@@ -66,6 +66,10 @@ def sweep(
         int | None,
         typer.Option("--workers", metavar="N", min=1, help="On so many workers: one per GPU, or on the CPU."),
     ] = None,
+    ray: Annotated[
+        str | None,
+        typer.Option("--ray", metavar="ADDRESS", help="On a Ray cluster, whose dashboard is http://HOST:8265."),
+    ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Stop where a file or an image is not as it should be.")] = (
         False
     ),
@@ -101,7 +105,7 @@ def sweep(
     with Reporter() as reporter:
         shown = _Shown(reporter)
         try:
-            made = asyncio.run(_run(dataset, data, full_name(model), load, options, output, workers, shown))
+            made = asyncio.run(_run(dataset, data, full_name(model), load, options, output, workers, ray, shown))
         except (FlowtuiError, KeyboardInterrupt) as error:
             if shown.done:
                 note(f"{shown.done} of {shown.total} items are in {journal_path(output)}. Go on with the same command.")
@@ -141,6 +145,7 @@ async def _run(
     options: Options,
     output: Path,
     workers: int | None,
+    ray: str | None,
     shown: _Shown,
 ) -> Sweep:
     """Makes the sweep, or finds that it is made."""
@@ -154,6 +159,11 @@ async def _run(
         return finished(job, output) or await run_sweep(job, output, executor, on_state=shown.state)
 
     shown.reporter.progress(Progress("start"))
+    if ray is not None:
+        from flowtui.engine.sweeps.rayjobs import open_cluster
+
+        cluster = open_cluster(ray, {"model": model, **load}, workers, shown.worker)
+        return await make(await cluster.info(), cluster)
     if workers is not None:
         from flowtui.engine.sweeps.rays import open_workers
 
