@@ -220,7 +220,8 @@ async def _work(work: Mapping[str, Any]) -> None:
     """What the job does on the cluster."""
     import ray
 
-    gpus = int(ray.cluster_resources().get("GPU", 0)) if work["load"].get("device") != "cpu" else 0
+    there: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    gpus = int(there.get("GPU", 0)) if work["load"].get("device") != "cpu" else 0
     wanted = work["workers"] if work["payloads"] else 1
     actors = start_actors(wanted or gpus or 1, work["load"], 1 if gpus else 0)
     try:

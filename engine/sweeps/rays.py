@@ -12,6 +12,7 @@ each time; it has no dashboard and sends no statistics.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import secrets
 import shutil
@@ -257,7 +258,7 @@ def _local_ray(cpus: int) -> Iterator[None]:
                 num_cpus=cpus,
                 include_dashboard=False,
                 log_to_driver=False,
-                logging_level="error",
+                logging_level=logging.ERROR,
                 object_store_memory=OBJECT_STORE_BYTES,
                 _temp_dir=folder,
             )
