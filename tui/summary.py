@@ -99,9 +99,10 @@ def _model_dir(run: Run) -> str | None:
         return run.model.directory
     try:
         found = resolve_model(run.model.name)
-    except ModelError:
+        return found if Path(found).is_dir() else None
+    except (ModelError, OSError, ValueError):
+        # The name is the file's: it may be one that no folder can have.
         return None
-    return found if Path(found).is_dir() else None
 
 
 def _range(run: Run, group: int) -> list[int] | None:

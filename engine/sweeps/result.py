@@ -292,6 +292,8 @@ def _from_plain(plain: Any) -> Sweep:
         as_text(model.revision)
     if type(plain["options"]) is not dict:
         raise TypeError("the options are no table")
+    # They are shown as JSON, which has no bytes and no NaN.
+    json.dumps(plain["options"], allow_nan=False)
     metrics = {_as_name(name): lower is True for name, lower in plain["metrics"]}
     curves = []
     for curve in plain["curves"]:

@@ -147,8 +147,10 @@ def odd_mode(_: Path, database: sqlite3.Connection, key: str, rows: dict[str, st
 def other_row(_: Path, database: sqlite3.Connection, key: str, rows: dict[str, str], rng: random.Random) -> bool:
     """The value of another entry, as whole as it is wrong."""
     other = rng.choice([k for k in KEYS if not rows[k] and k != key])
-    database.execute("UPDATE Cache SET value = (SELECT value FROM Cache WHERE key = ?) WHERE key = ?", (other, key))
-    return True
+    (value,) = database.execute("SELECT value FROM Cache WHERE key = ?", (other,)).fetchone()
+    database.execute("UPDATE Cache SET value = ? WHERE key = ?", (value, key))
+    # The other one may hold this one's value already.
+    return type(value) is not bytes or not _still_good(key, value)
 
 
 FILE_CHANGES: tuple[Change, ...] = (*[damaged_file] * 4, cut_file, missing_file, zeroed_file, other_file, other_name)

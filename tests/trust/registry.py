@@ -7,7 +7,16 @@ from importlib import import_module
 
 from tests.trust.promise import Promise
 
-MODULES = ("fuzzed_runs", "kills", "disk_faults", "one_key", "mutated_entries", "processes", "far_engines")
+MODULES = (
+    "fuzzed_runs",
+    "kills",
+    "disk_faults",
+    "one_key",
+    "mutated_entries",
+    "fuzzed_sweeps",
+    "processes",
+    "far_engines",
+)
 """Modules of this folder, each with a tuple PROMISES."""
 
 KINDS = ("faults", "fuzz")
