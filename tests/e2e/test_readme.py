@@ -60,6 +60,7 @@ def test_the_readme_has_commands_and_names_what_is_tested_elsewhere() -> None:
     assert ELSEWHERE | INTERACTIVE | {"make demo"} <= set(commands())
 
 
+@pytest.mark.timeout(900)
 def test_every_command_runs(folder: Path, readme_env: dict[str, str]) -> None:
     for command in commands():
         if command in ELSEWHERE | INTERACTIVE:
