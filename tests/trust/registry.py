@@ -11,6 +11,7 @@ MODULES = (
     "fuzzed_runs",
     "kills",
     "disk_faults",
+    "bad_folders",
     "one_key",
     "mutated_entries",
     "fuzzed_sweeps",
