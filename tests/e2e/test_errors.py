@@ -39,6 +39,8 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (["precompute", "missing.pkl"], 3, "missing.pkl"),
         (["show", "{files}/text.pkl"], 3, "text.pkl"),
         (["show", "{files}/evil.pkl"], 3, "evil.pkl"),
+        (["explore", "{files}/evil.pkl"], 3, "evil.pkl"),
+        (["{files}/evil.pkl"], 3, "evil.pkl"),
         (["show", "{files}/other.pkl"], 3, "not a flowtui run"),
         (["export", "{files}/other.pkl", "-o", "out"], 3, "not a flowtui run"),
         (["run", "missing.png", "What?"], 2, "missing.png"),

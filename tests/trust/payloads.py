@@ -123,11 +123,13 @@ def attacks_in(raw: bytes) -> list[str]:
     found = []
     for match in _SEQUENCE.finditer(text):
         inside = match["string"] or match["numbers"] or ""
+        # An escape alone takes the first letter of the mark behind it.
+        alone = text.startswith(MARK, match.start() + 1)
         between = text.startswith(MARK, max(0, match.start() - len(MARK))) and text.startswith(MARK, match.end())
-        if MARK in inside or NUMBER in inside or (between and match["last"] not in _DRAWING):
+        if MARK in inside or NUMBER in inside or alone or (between and match["last"] not in _DRAWING):
             found.append(f"a sequence {match[0][:60]!a}")
     # With the sequences gone, what is left beside a mark is the text's own; but for the ends of the program's lines.
-    rest = _SEQUENCE.sub("\0", text).replace("\r\n", "\0").replace("\0", "")
+    rest = _SEQUENCE.sub("", text).replace("\r\n", "")
     found += [f"a control {match[0]!a}" for match in _BESIDE.finditer(rest)]
     found += [f"a hidden character U+{ord(c):04X}" for c in set(rest) if unicodedata.category(c) in ("Cf", "Zl", "Zp")]
     found += [f"a lone byte {ord(c) & 0xFF:#x}" for c in set(rest) if unicodedata.category(c) == "Cs"]
