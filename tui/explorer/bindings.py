@@ -28,7 +28,7 @@ SECTIONS: dict[str, list[Binding]] = {
         Binding("o", "opacity", "opacity of the heat", id="map.opacity"),
         Binding("p", "palette", "colour map of the heat", id="map.palette"),
         Binding("i", "inspect", "inspect: a cursor over the map, its value in numbers", id="map.inspect"),
-        Binding("n", "norm", "normalisation of the shares; in the grid, one scale for all maps", id="shares.norm"),
+        Binding("n", "norm", "normalisation of the shares; in the grid: one scale", id="shares.norm"),
     ],
     "Views": [
         Binding("v", "view(1)", "next view", id="view.next"),
