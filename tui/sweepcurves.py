@@ -83,5 +83,5 @@ def margin_of(sweep: Sweep) -> float:
 
 def _counted(sweep: Sweep, metric: str, cut: CurveSet) -> NDArray[np.bool_]:
     """[items]: which have an image, and count at some K."""
-    counts: NDArray[np.bool_] = (sweep.counts(metric, cut)[1] > 0).any(axis=1)
+    counts = np.asarray((sweep.counts(metric, cut)[1] > 0).any(axis=1), dtype=np.bool_)
     return counts & sweep.with_image
