@@ -14,6 +14,8 @@ from .spec import DEMO_MODEL
 FULL_HASH_LIMIT_BYTES = 1 << 30
 SAMPLE_BYTES = 1 << 20
 SAMPLES = 16
+MAX_NAME_CHARS = 255
+"""Of a model, as a directory too: the system refuses to look for longer ones."""
 
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?", re.ASCII)
 _SMALL = ("*.json", "*.jinja", "*.txt", "*.model", "*.py")
@@ -37,6 +39,8 @@ def resolve_model(name: str) -> str:
     Raises:
         ModelError: It is neither; or a directory without a model in it.
     """
+    if len(name) > MAX_NAME_CHARS or "\0" in name:
+        raise ModelError("A model's name of this kind is none.", "Give a directory, a Hugging Face id or demo.")
     path = demo_directory() if name == DEMO_MODEL else Path(name).expanduser()
     if path.is_dir():
         if not (path / "config.json").is_file():

@@ -55,6 +55,8 @@ __all__ = [
 
 FORMAT = "flowtui-run"
 VERSION = 1
+MAX_PX = 1 << 28
+"""Of an image: more than can be decoded."""
 MAX_SIZE = 1 << 17
 """Of a model's layers, heads and width: a file that claims more would only fill the memory."""
 
@@ -296,7 +298,7 @@ def _run_from_plain(plain: object) -> Run:
         raise ValueError("the answer differs from the tokens")
     if len(run.answer.tokens) != len(run.answer.ids):
         raise ValueError("the answer's length differs from its texts'")
-    if len(run.image_sizes) != len(images) or min(map(min, run.image_sizes)) < 1:
+    if len(run.image_sizes) != len(images) or not all(w > 0 and h > 0 and w * h <= MAX_PX for w, h in run.image_sizes):
         raise ValueError("the images' sizes are malformed")
     for name, item in plain["analyses"].items():
         if name not in PARAMETERS:
