@@ -7,6 +7,9 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
+BLOCK = 1 << 23
+"""Numbers of times that are held at once."""
+
 
 def ratio(numerator: Floats, denominator: Floats) -> Floats:
     """0 where nothing can be counted: a data set without any mention has no wrong one."""
@@ -34,8 +37,14 @@ def draw(sums: Floats, replicates: int, seed: int) -> Floats:
     """Numerators and denominators of each draw of as many clusters as there are: [2 B columns]."""
     count = sums.shape[1]
     rng = np.random.default_rng(seed)
-    weights = np.stack([np.bincount(rng.integers(count, size=count), minlength=count) for _ in range(replicates)])
-    return weights.astype(np.float64) @ sums
+    drawn = np.empty((2, replicates, sums.shape[2]))
+    # Blocks of draws: a million images would need 16 GB at once.
+    step = max(1, BLOCK // count)
+    for start in range(0, replicates, step):
+        rows = range(start, min(start + step, replicates))
+        weights = np.stack([np.bincount(rng.integers(count, size=count), minlength=count) for _ in rows])
+        drawn[:, start : rows.stop] = weights.astype(np.float64) @ sums
+    return drawn
 
 
 def draw_one_more(one_more: Floats, replicates: int, seed: int) -> Floats:
