@@ -78,7 +78,7 @@ class SweepFacts:
     def score(self, look: SweepLook) -> Floats:
         """The score at each K, a ratio of sums: [L+1], NaN where there is nothing to count."""
         over, under = (part[self.counted].sum(axis=0) for part in self.counts(look))
-        return np.divide(over, under, out=np.full_like(over, np.nan), where=under > 0)
+        return _ratio(over, under, np.nan)
 
     def item_score(self, look: SweepLook, item: int, k: int) -> float:
         """What one item counts for at K; NaN where it is not counted."""
@@ -95,7 +95,7 @@ class SweepFacts:
     def _each(self, look: SweepLook, k: int, empty: float) -> Floats:
         """Each item's score at K; one that has nothing to count has made no mistake."""
         over, under = (part[:, k] for part in self.counts(look))
-        return np.divide(over, under, out=np.full(len(over), empty), where=under > 0)
+        return _ratio(over, under, empty)
 
     def listed(self, look: SweepLook) -> NDArray[np.intp]:
         """Indices of the items that the list shows at the current K, in the order of the data set."""
@@ -111,12 +111,13 @@ class SweepFacts:
         if look.which == "all":
             return np.ones_like(image)
         if look.which == "answers":
-            return image & (self.curve_set(look).text[:, look.k] != self.curve_set(look).text[:, -1])
-        change = self.changes(look)
+            text = self.curve_set(look).text
+            return image & np.asarray(text[:, look.k] != text[:, -1])
         if look.which == "flips":
             over, under = self.counts(look)
-            return image & ((over[:, look.k] != over[:, -1]) | (under[:, look.k] != under[:, -1]))
-        return change < 0 if look.which == "lost" else change > 0
+            return image & np.asarray((over[:, look.k] != over[:, -1]) | (under[:, look.k] != under[:, -1]))
+        change = self.changes(look)
+        return np.asarray(change < 0 if look.which == "lost" else change > 0)
 
     def current(self, look: SweepLook) -> int | None:
         """The item under the cursor: the one chosen, or the nearest that is listed; None where none is."""
@@ -168,6 +169,13 @@ class SweepFacts:
         return visible(truth_words(self.sweep.items[item].truth))
 
 
+def _ratio(over: Floats, under: Floats, empty: float) -> Floats:
+    """One by the other, `empty` where there is nothing to count."""
+    made = np.full(over.shape, empty)
+    np.divide(over, under, out=made, where=under > 0)
+    return made
+
+
 def truth_words(truth: object) -> str:
     """What a metric goes by, in a few words: the values alone, each once."""
     if isinstance(truth, dict):
@@ -177,7 +185,7 @@ def truth_words(truth: object) -> str:
         parts = [words for value in truth.values() if (words := truth_words(value))]
         return " · ".join(parts)
     if isinstance(truth, (list, tuple)):
-        words = list(dict.fromkeys(truth_words(value) for value in truth))
-        more = f" and {len(words) - MAX_TRUTH} more" if len(words) > MAX_TRUTH else ""
-        return ", ".join(words[:MAX_TRUTH]) + more
+        each = list(dict.fromkeys(truth_words(value) for value in truth))
+        more = f" and {len(each) - MAX_TRUTH} more" if len(each) > MAX_TRUTH else ""
+        return ", ".join(each[:MAX_TRUTH]) + more
     return "" if truth is None else str(truth)
