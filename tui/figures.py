@@ -21,6 +21,7 @@ from flowtui.engine.results import GROUPS, Run
 from flowtui.errors import UsageError
 
 from .charts import COLOURS
+from .colourbar import colour_ramp
 from .content.grids import MAP_OF
 from .overlay import overlay
 from .series import csv_bytes
@@ -233,7 +234,7 @@ def _maps(run: Run) -> Figure:
     down = -(-len(layers) // across)
     picture = decode_image(run.spec.images[0])
     height = PAGE_IN / across * picture.height / picture.width + 0.16
-    figure = new_figure(PAGE_IN, down * height + 0.1)
+    figure = new_figure(PAGE_IN, down * height + 0.5)
     axes = figure.subplots(down, across, squeeze=False).ravel()
     for at in axes:
         at.axis("off")
@@ -242,7 +243,19 @@ def _maps(run: Run) -> Figure:
         zero = heat is None or not float(np.max(heat, initial=0)) > 0
         at.imshow(picture if heat is None else overlay(picture, run.tokens, heat, 0))
         at.set_title(f"layer {layer}" + (" (zero)" if zero else ""), pad=2)
+    _colour_bar(figure, axes.tolist())
     return figure
+
+
+def _colour_bar(figure: Figure, axes: list[Axes]) -> None:
+    """The colours that heat has over a grey photo, from nothing to each map's own maximum."""
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import ListedColormap
+
+    colours = ListedColormap(np.asarray(colour_ramp(256, 1))[0] / 255)
+    bar = figure.colorbar(ScalarMappable(cmap=colours), ax=axes, location="bottom", shrink=0.4, aspect=40, pad=0.02)
+    bar.set_ticks([0, 1], labels=["0", "max"])
+    bar.set_label("LLaVA-CAM, each map scaled to its own maximum")
 
 
 def _maps_data(run: Run) -> tuple[Sequence[str], ROWS]:

@@ -146,7 +146,7 @@ class Browsing(Opening):
         if not here and not elsewhere:
             self.notify("There are no run files here, and none was opened lately.")
             return
-        opened = frozenset(s.path.absolute() for s in (*self.sessions, *self.sweeps) if s.path is not None)
+        opened = frozenset(s.path.absolute() for s in self.opened if s.path is not None)
         graphics: Graphics = Ascii() if self._graphics.name == "ascii" else HalfBlock()
         current = None if near is None else near.absolute()
         screen = BrowseScreen(here, folder, elsewhere, self._listed, opened, self._ink, graphics, current)

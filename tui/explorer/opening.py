@@ -29,7 +29,7 @@ class Opening(Sweeping):
 
     def on_mount(self) -> None:
         """Opens the other runs behind the first."""
-        for one in (*self.sessions, *self.sweeps):
+        for one in self.opened:
             self._remember_opened(one)
         if self.others:
             self.open_files(self.others, show=False)
@@ -72,8 +72,11 @@ class Opening(Sweeping):
 
     def _take_in(self, opened: Session | OpenSweep, *, show: bool) -> None:
         """Adds what was opened, unless it is there, and shows it."""
-        if opened not in (*self.sessions, *self.sweeps):
-            (self.sessions if isinstance(opened, Session) else self.sweeps).append(opened)
+        if opened not in self.opened:
+            if isinstance(opened, Session):
+                self.sessions.append(opened)
+            else:
+                self.sweeps.append(opened)
             self._remember_opened(opened)
         if isinstance(opened, OpenSweep):
             self.sweep, self.sweep_is_open = self.sweep or opened, True
@@ -88,7 +91,7 @@ class Opening(Sweeping):
     def _read_opened(self, path: Path) -> Session | OpenSweep:
         """Reads a run or a sweep, unless it is open already."""
         path = path.absolute()
-        for one in (*self.sessions, *self.sweeps):
+        for one in self.opened:
             if one.path is not None and _same(one.path, path):
                 return one
         found = read_file(path)

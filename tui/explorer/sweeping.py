@@ -20,6 +20,7 @@ from .exporting import Export, export_screen
 from .memory import read_sweep_look, remember_sweep
 from .pictured import screen_svg
 from .question import full_name
+from .session import Session
 from .sweepfacts import SweepFacts
 from .sweepscreen import CurveFound, OpenSweep, SweepScreen
 from .working import Working
@@ -70,6 +71,11 @@ class Sweeping(Working):
     def sweep_screen(self) -> SweepScreen | None:
         """The sweep's screen, where there is one; a dialog may lie over it."""
         return next((one for one in reversed(self.screen_stack) if isinstance(one, SweepScreen)), None)
+
+    @property
+    def opened(self) -> list[Session | OpenSweep]:
+        """All that is open, runs first."""
+        return [*self.sessions, *self.sweeps]
 
     @property
     def can_leave_sweep(self) -> bool:

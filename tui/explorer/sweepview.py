@@ -139,10 +139,10 @@ class SweepDrawing:
         listed = facts.listed(look)
         if height < 1:
             return []
-        if not len(listed):
+        current = facts.current(look)
+        if current is None:
             none = f"No {WHICH_NAMES[look.which]} at K {look.k}. v lists others."
             return [line(ink, width, (text, ink.dim)) for text in wrap(none, width, height)]
-        current = facts.current(look)
         at = int(np.searchsorted(listed, current))
         shown = max(1, height - 1)
         first = max(0, min(at - shown // 2, len(listed) - shown))
@@ -208,9 +208,9 @@ def banded_of(facts: SweepFacts, look: SweepLook) -> Banded:
     floor = -BELOW * margin
     # A band that lies below as a whole is not there; one that begins there reaches down to the edge.
     known = high >= floor
-    edges = (np.where(known, np.clip(one, floor, ceiling), np.nan) for one in (low, high))
-    cut = [_near(times * found.difference, floor, ceiling), *edges]
-    return Banded(*cut, 0.0, -margin, found.k, found.interval)
+    low, high = (np.where(known, np.clip(edge, floor, ceiling), np.nan) for edge in (low, high))
+    values = _near(times * found.difference, floor, ceiling)
+    return Banded(values, low, high, 0.0, -margin, found.k, found.interval)
 
 
 def _near(values: np.ndarray, low: float, high: float) -> np.ndarray:
