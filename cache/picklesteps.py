@@ -93,7 +93,7 @@ def _number(unpack: _Unpack, size_bytes: int) -> Step:
 
 def _long(unpack: _Unpack, length_bytes: int) -> Step:
     def push(machine: Machine, at: int) -> int:
-        (length,) = unpack(machine.data, at)
+        length: int = unpack(machine.data, at)[0]
         # Before it is made: a stray one that is never used costs nothing either.
         if length > machine.limits.int_bytes:
             raise NotPlainError(f"a whole number is larger than {machine.limits.int_bytes} bytes")
@@ -108,7 +108,7 @@ def _long(unpack: _Unpack, length_bytes: int) -> Step:
 
 def _text(unpack: _Unpack, length_bytes: int) -> Step:
     def push(machine: Machine, at: int) -> int:
-        (length,) = unpack(machine.data, at)
+        length: int = unpack(machine.data, at)[0]
         start, end = at + length_bytes, at + length_bytes + length
         if end > machine.size:
             raise NotPlainError(CUT)
@@ -126,7 +126,7 @@ def _text(unpack: _Unpack, length_bytes: int) -> Step:
 
 def _blob(unpack: _Unpack, length_bytes: int) -> Step:
     def push(machine: Machine, at: int) -> int:
-        (length,) = unpack(machine.data, at)
+        length: int = unpack(machine.data, at)[0]
         start, end = at + length_bytes, at + length_bytes + length
         if end > machine.size:
             raise NotPlainError(CUT)

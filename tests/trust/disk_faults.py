@@ -17,10 +17,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from flowtui.cache.runfile import read_plain, write_plain
+from flowtui.cache.runfile import write_plain
 from flowtui.cache.store import LayerCache
 from flowtui.errors import CacheError, FlowtuiError
-from tests.trust.kills import leaked_bytes
+from tests.trust.kills import leaked_bytes, read_or_none
 from tests.trust.promise import Promise, Trial
 
 SOURCE = Path(__file__).with_name("failing_disk.c")
@@ -167,7 +167,7 @@ def _look(folder: Path, operation: Operation) -> Iterator[tuple[str, str]]:
                 yield "wrong values", "the cache takes no entry any more"
     except CacheError as error:
         yield "unclear errors", f"the next one to open it: {error}"
-    run = read_plain(folder / "run.pkl")
+    run = read_or_none(folder / "run.pkl")
     if run not in ({"run": OLD_FILE}, {"run": NEW_FILE}):
         yield "wrong values", "the run file is neither the old one nor the new one"
     if left := list(folder.glob(".flowtui-*")):

@@ -6,10 +6,12 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from flowtui.cache.runfile import read_plain, write_plain
 from flowtui.cache.store import LayerCache
+from flowtui.errors import RunFileError
 from tests.trust.promise import Promise, Trial
 
 KEYS = tuple(f"{i:064x}" for i in range(24))
@@ -87,13 +89,20 @@ def _look(trial: Trial, folder: Path) -> str:
             wrong.append(f"notices: {notices}")
         rows = {entry.key: entry.size_bytes for entry in cache.entries()}
         leaked = leaked_bytes(folder / "cache", rows)
-    plain = read_plain(folder / "run.pkl")
+    plain = read_or_none(folder / "run.pkl")
     if not isinstance(plain, dict) or plain != run_plain(plain["version"]):
         wrong.append("the run file is neither the old one nor the new one")
     leaked += sum(path.stat().st_size + 1 for path in folder.glob(".flowtui-*"))
     trial.add("corrupt reads", len(wrong))
     trial.add("bytes leaked", leaked)
     return "; ".join([*wrong, *[f"{leaked} bytes are left over"] * bool(leaked)])
+
+
+def read_or_none(path: Path) -> object:
+    """A run file's content; None where it is not one."""
+    with suppress(RunFileError):
+        return read_plain(path)
+    return None
 
 
 def leaked_bytes(folder: Path, rows: dict[str, int]) -> int:

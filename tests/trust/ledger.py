@@ -37,7 +37,7 @@ def record(promises: Iterable[Promise], name: str, row: Mapping[str, Any], docs:
     with (docs / "promises.md").open("a") as guard:
         fcntl.flock(guard, fcntl.LOCK_EX)
         rows = read(docs) | {name: dict(row)}
-        (docs / "promises.json").write_text(json.dumps(rows, indent=1, sort_keys=True) + "\n")
+        (docs / "promises.json").write_text(json.dumps(dict(sorted(rows.items())), indent=1) + "\n")
         (docs / "promises.md").write_text(document(promises, rows))
 
 
