@@ -112,10 +112,11 @@ class SweepFacts:
             return np.ones_like(image)
         if look.which == "answers":
             text = self.curve_set(look).text
-            return image & np.asarray(text[:, look.k] != text[:, -1])
+            return np.asarray(image & (text[:, look.k] != text[:, -1]), dtype=np.bool_)
         if look.which == "flips":
             over, under = self.counts(look)
-            return image & np.asarray((over[:, look.k] != over[:, -1]) | (under[:, look.k] != under[:, -1]))
+            differ = (over[:, look.k] != over[:, -1]) | (under[:, look.k] != under[:, -1])
+            return np.asarray(image & differ, dtype=np.bool_)
         change = self.changes(look)
         return np.asarray(change < 0 if look.which == "lost" else change > 0)
 
