@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from flowtui.cache.faults import hint_for, reason_of
+from flowtui.cache.plain import shown
 from flowtui.engine.sequence import as_whole
 from flowtui.errors import RunFileError, UsageError
 
@@ -151,7 +152,7 @@ class Journal:
             raise _foreign(self.path)
         if found != json.loads(json.dumps(header)):
             raise UsageError(
-                f"{self.path} was begun with another {_difference(found, header)}.",
+                f"{self.path} was begun with another {shown(_difference(found, header))[:300]}.",
                 f"Go on as it was begun, give another place with -o, or begin anew: rm {self.path}",
             )
 
