@@ -210,12 +210,12 @@ def _no_loss(results: Results) -> Claim:
     rows = [row_of(results.sweeps[line.sweep], line.own) for line in theirs.TABLE]
     found = [row for row in rows if row["cliff"] is not None]
     kept = [row for row in found if not _worse(row)]
-    better = [row for row in found if _better_than_chance(row)]
+    better = [row for row in rows if _gains(row)]
     return Claim(
         "Table 1",
         "at the cliff every score equals the untouched model's or is better",
-        f"so in {len(kept)} of the {len(found)} rows with a cliff (of {len(rows)}); {len(better)} of them better than "
-        "the best of all K is by chance",
+        f"so in {len(kept)} of the {len(found)} rows with a cliff (of {len(rows)}); a gain at any K beyond what the "
+        f"best of all K reaches by chance: in {len(better)}",
         "no row without a cliff, none with a lower score there",
         len(kept) == len(rows),
     )
@@ -226,8 +226,16 @@ def _worse(row: Mapping[str, Any]) -> bool:
     return bool(change > 0 if row["lower_is_better"] else change < 0)
 
 
-def _better_than_chance(row: Mapping[str, Any]) -> bool:
-    return "no more than" not in row["gain_verdict"]
+def _gains(row: Mapping[str, Any]) -> bool:
+    """Whether some K is better than chance explains, which flowtui says in words.
+
+    Raises:
+        ValueError: It says so in other words.
+    """
+    less, more = (words in row["gain_verdict"] for words in (": no more than", ": more than"))
+    if less == more:
+        raise ValueError(f"this says neither gain nor chance: {row['gain_verdict']}")
+    return more
 
 
 def _no_picture_needed(results: Results) -> Claim:

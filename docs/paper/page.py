@@ -84,7 +84,8 @@ def markdown(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 
 
 def _question(asked: steps.Asked, answer: str) -> str:
-    return f'"{asked.question}" of `{steps.SCENES}/{asked.scene}`. Answer: "{answer}".'
+    judged = "which is right" if answer == asked.truth else f'which is wrong: it is "{asked.truth}"'
+    return f'"{asked.question}" of `{steps.SCENES}/{asked.scene}`. Answer: "{answer}", {judged}.'
 
 
 def _agreement(claims: Sequence[Claim]) -> str:
@@ -134,10 +135,10 @@ def _aims(results: Results) -> str:
 
 
 def _aim_words(like: str, aim: Aim) -> str:
-    cliff = "no cliff" if aim.cliff is None else f"cliff at K = {aim.cliff}"
+    cliff = "the run has no cliff" if aim.cliff is None else f"the run's own cliff is K = {aim.cliff}"
     return (
         f"{like}-like: more than an even map in {aim.above} of {aim.maps} layers, hottest cell in the box in "
-        f"{aim.hits}; the run has {cliff}."
+        f"{aim.hits}; {cliff}."
     )
 
 

@@ -30,6 +30,7 @@ class Asked:
         like: The data set of the paper that asks so.
         scene: The picture, in examples/.
         question: As a user types it.
+        truth: The right answer.
         box: Left, top, right, bottom of the thing that the answer is about, in pixels; None: it is about none.
     """
 
@@ -37,6 +38,7 @@ class Asked:
     like: str
     scene: str
     question: str
+    truth: str
     box: tuple[int, int, int, int] | None
 
 
@@ -60,12 +62,12 @@ class Swept:
 
 
 ASKED = (
-    Asked("scienceqa-run", "ScienceQA", "scene-1.png",
-          "What colour is the square? (A) red (B) blue (C) cyan (D) green Answer with the letter.", (65, 3, 93, 31)),
-    Asked("pope-run", "POPE", "scene-3.png", "Is there a red circle in the image?", (36, 38, 58, 60)),
-    Asked("textvqa-run", "TextVQA", "scene-3.png", "Which character is written in the image?", (44, 69, 60, 91)),
+    Asked("scienceqa-run", "ScienceQA", "scene-6.png",
+          "What colour is the ring? (A) cyan (B) green Answer with the letter.", "B", (33, 2, 61, 30)),
+    Asked("pope-run", "POPE", "scene-3.png", "Is there a red circle in the image?", "yes", (36, 38, 58, 60)),
+    Asked("textvqa-run", "TextVQA", "scene-3.png", "Which character is written in the image?", "4", (44, 69, 60, 91)),
     Asked("blind-run", "ScienceQA", "scene-1.png",
-          "Which letter is blue? (A) red (B) blue (C) green Answer with the letter.", None),
+          "Which letter is blue? (A) red (B) blue (C) green Answer with the letter.", "B", None),
 )  # fmt: skip
 """The last one asks for what its own options say: nothing in the picture is needed."""
 

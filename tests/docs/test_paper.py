@@ -24,7 +24,7 @@ from tests.factories import png
 
 LAYERS = 4
 FALLING = [0.8, 0.3, 0.1, 0.2]
-ANSWERS = {asked.name: "B" for asked in steps.ASKED}
+ANSWERS = {asked.name: asked.truth for asked in steps.ASKED}
 
 
 def run(**changes: Any) -> dict[str, Any]:
@@ -121,6 +121,11 @@ def test_a_page_has_no_holes_and_names_every_picture(results: Results) -> None:
         assert f"--limit {swept.limit} --seed {steps.SEED}" in text
 
 
+def test_a_wrong_answer_is_called_wrong(results: Results) -> None:
+    assert 'Answer: "yes", which is right.' in page(results, ANSWERS)
+    assert 'Answer: "no", which is wrong: it is "yes".' in page(results, ANSWERS | {"pope-run": "no"})
+
+
 def test_the_same_numbers_give_the_same_page(results: Results) -> None:
     assert page(results, ANSWERS) == page(deepcopy(results), ANSWERS)
 
@@ -171,6 +176,16 @@ def test_a_score_that_falls_at_the_cliff_does_not_agree(results: Results) -> Non
     assert not claims(results)["Table 1: at the cliff every score equals the untouched model's or is better"].holds
 
 
+def test_a_gain_is_read_off_the_verdict_or_not_at_all(results: Results) -> None:
+    rows = results.sweeps["pope"]["rows"]
+    assert "reaches by chance: in 0" in page(results, ANSWERS)
+    rows[0]["gain_verdict"] = rows[0]["gain_verdict"].replace("no more than", "more than")
+    assert "reaches by chance: in 1" in page(results, ANSWERS)
+    rows[0]["gain_verdict"] = "A great gain."
+    with pytest.raises(ValueError, match="A great gain"):
+        page(results, ANSWERS)
+
+
 def test_means_leave_out_what_is_missing(tmp_path: Path) -> None:
     assert (halves([0.4, None, 0.1, 0.3]).shallow, halves([1.0, 2.0, 3.0]).deep) == (0.4, 2.5)
     assert lowest({"system": [0.5, 0.2], "image": [0.1, 0.3], "user": [0.4, 0.5]}) == 1
@@ -203,6 +218,8 @@ def test_pictures_are_written_small_with_their_command(tmp_path: Path) -> None:
     assert {path.stem for path in (tmp_path / "out").iterdir()} == {*DRAWN, "figure-5", "strategies"}
     with Image.open(io.BytesIO(small(made.getvalue()))) as picture:
         assert (picture.mode, picture.size, picture.info["Description"]) == ("P", (600, 400), "flowtui export")
+    with Image.open(io.BytesIO(small(made.getvalue(), maps=True))) as picture:
+        assert (picture.mode, picture.size, picture.info["Description"]) == ("RGB", (300, 200), "flowtui export")
 
 
 def test_commands_are_those_that_a_user_types() -> None:
