@@ -166,8 +166,8 @@ def _cam_of_choice(results: Results) -> Claim:
         "ScienceQA: the map converges on the right region in early layers and spreads in deep ones",
         f"heat in the thing's box: {percent(mass.shallow)} in the shallow half, {percent(mass.deep)} in the deep half; "
         f"an even map has {percent(aim.box)}",
-        "the shallow half has more in the box than an even map and than the deep half",
-        mass.shallow > aim.box and mass.falls,
+        "the shallow half has more in the box than the deep half, and at least twice what an even map has",
+        mass.shallow >= 2 * aim.box and mass.falls,
     )
 
 

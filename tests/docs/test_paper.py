@@ -37,7 +37,7 @@ def run(**changes: Any) -> dict[str, Any]:
         "answer": {"text": "B"},
         "attention": {"share": share},
         "saliency": {"flow": {**flow, "answer->answer": FALLING}},
-        "cam": {"mass_in_box": [0.3, 0.4, 0.1, None], "pointing": [True, True, False, None]},
+        "cam": {"mass_in_box": [0.5, 0.4, 0.1, None], "pointing": [True, True, False, None]},
         "mask": {"share": 0.2},
         "truncation": {"k": list(range(LAYERS + 1)), "kl": [0.0031, 0.0, 0.0, 0.0, 0.0], "same_answer": [True] * 5},
         "cliff": {"k": 0},
