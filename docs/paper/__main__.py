@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from .claims import Results
-from .figures import write_pictures
 from .findings import aim_of, blind_items
 from .page import page
+from .pictures import write_pictures
 from .steps import ASKED, ROOT, SWEPT, Workshop
 
 HERE = Path(__file__).parent

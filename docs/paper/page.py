@@ -9,8 +9,8 @@ from typing import Any
 
 from . import steps
 from .claims import GROUPS, Claim, Results, flow_halves, judge
-from .figures import PANELS
 from .findings import Aim, row_of
+from .pictures import PANELS
 from .theirs import LAYERS, TABLE
 
 TEXT = Path(__file__).with_name("template.md").read_text("utf-8")

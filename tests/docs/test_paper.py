@@ -16,9 +16,9 @@ from PIL.PngImagePlugin import PngInfo
 from docs.paper import steps
 from docs.paper.__main__ import gather
 from docs.paper.claims import Claim, Results, judge
-from docs.paper.figures import DRAWN, small, write_pictures
 from docs.paper.findings import Aim, blind_items, halves, lowest, trait_mean
 from docs.paper.page import TEXT, check, page
+from docs.paper.pictures import DRAWN, small, write_pictures
 from docs.paper.theirs import TABLE
 from tests.factories import png
 
