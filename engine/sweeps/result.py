@@ -206,7 +206,7 @@ class Sweep:
 
     def text(self, curve: CurveSet, item: int, k: int) -> str:
         """What the model says to an item when the image is cut at K."""
-        return self.items[item].texts[curve.text[item, k]]
+        return self.items[item].texts[int(curve.text[item, k])]
 
     def to_plain(self) -> dict[str, Any]:
         """The sweep as plain data."""

@@ -129,13 +129,16 @@ class _Work:
             assert isinstance(parameters, TruncationParameters)
             (sharing or Sharing(loaded, parameters, range(loaded.info.layers + 1))).draw(inputs, on_layer, check)
 
+        def keep(result: LayerResult) -> None:
+            found[result.layer] = result
+
         run_fitted(
             self.loaded,
             inputs,
             parameters,
             None,
             run,
-            lambda result: found.setdefault(result.layer, result),
+            keep,
             lambda _, fraction: report(fraction),
             self.cancelled,
         )
@@ -144,12 +147,16 @@ class _Work:
     def _layers(self, inputs: Inputs, parameters: Parameters, report: Callable[[float], None]) -> list[LayerResult]:
         """All layers of an analysis of the untouched model."""
         found: dict[int, LayerResult] = {}
+
+        def keep(result: LayerResult) -> None:
+            found[result.layer] = result
+
         run_analysis(
             self.loaded,
             inputs,
             parameters,
             None,
-            lambda result: found.setdefault(result.layer, result),
+            keep,
             lambda _, fraction: report(fraction),
             self.cancelled,
         )

@@ -41,10 +41,10 @@ def made_up(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def start(terminal: Open, *command: object) -> Terminal:
+def start(terminal: Open, *command: object, before: str = "") -> Terminal:
     """Runs a command between two looks at the terminal's settings, and waits for the explorer's first screen."""
     words = " ".join(f"'{word}'" for word in command)
-    screen = terminal("sh", "-c", f"stty -g; {words}; code=$?; stty -g; exit $code")
+    screen = terminal("sh", "-c", f"{before}stty -g; {words}; code=$?; stty -g; exit $code")
     screen.wait_for(lambda text: "q quit" in text)
     return screen
 
@@ -81,8 +81,9 @@ def test_by_signal(terminal: Open, made_up: Path, number: signal.Signals) -> Non
     assert_restored(screen)
 
 
-def test_the_terminal_is_gone(terminal: Open, made_up: Path) -> None:
-    screen = start(terminal, COMMAND, made_up)
+@pytest.mark.parametrize("shell_keeps_the_signal", [False, True])
+def test_the_terminal_is_gone(terminal: Open, made_up: Path, shell_keeps_the_signal: bool) -> None:
+    screen = start(terminal, COMMAND, made_up, before="trap '' HUP; " if shell_keeps_the_signal else "")
     explorer = explorer_of(screen)
     screen.hang_up()
     _, alive = psutil.wait_procs([explorer], timeout=10)

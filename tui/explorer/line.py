@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import threading
 import time
@@ -34,6 +35,8 @@ LEAVE_S = 0.5
 END_S = 3.0
 """A line that takes nothing is given up after this."""
 PIECE_BYTES = 16 << 10
+LOOK_S = 1.0
+"""How often it is looked whether the terminal is still there."""
 
 
 class Line(threading.Thread):
@@ -194,6 +197,7 @@ class LineDriver(LinuxDriver):
             for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
                 self._loop.add_signal_handler(number, self._end, number)
             self._signals = True
+            self._look()
         super().start_application_mode()  # type: ignore[no-untyped-call]
 
     def write(self, data: str) -> None:
@@ -267,6 +271,20 @@ class LineDriver(LinuxDriver):
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._steady.on_line_room)
 
+    def _look(self) -> None:
+        """Ends the application when its terminal is gone: the signal for that goes to the shell, which may keep it."""
+        if hung_up(self.fileno):
+            self._end(signal.SIGHUP)
+        else:
+            self._loop.call_later(LOOK_S, self._look)
+
     def _end(self, number: signal.Signals) -> None:
         # As a shell has it: 128 and the signal's number.
         self._app.exit(return_code=128 + number)
+
+
+def hung_up(descriptor: int) -> bool:
+    """Whether there is no terminal at the other end any more. Such a one is read as if keys came without end."""
+    poll = select.poll()
+    poll.register(descriptor, 0)
+    return any(event & select.POLLHUP for _, event in poll.poll(0))
