@@ -121,8 +121,9 @@ def draw(points: Sequence[Point], output: Path) -> None:
             axes[row, column].grid(alpha=0.3)
     axes[0, 0].set_ylabel("time, in forward passes")
     axes[1, 0].set_ylabel("peak memory over the forward pass, MiB")
-    axes[0, 0].legend(fontsize="small")
-    axes[1, 0].legend(fontsize="small", ncols=2)
+    # One for all, beside the axes: inside it would lie on lines.
+    named = {line.get_label(): line for row in (0, 1) for line in axes[row, 0].get_lines()}
+    figure.legend(named.values(), named.keys(), loc="outside upper center", ncols=5, fontsize="small")
     # Without a date the same numbers give the same file.
     figure.savefig(output, metadata={"Date": None} if output.suffix == ".svg" else None)
 
