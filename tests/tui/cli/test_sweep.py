@@ -20,7 +20,7 @@ from tests.factories import random_sweep
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["nothing"], "files are missing"),
+        (["nothing"], "no data set 'nothing'"),
         (["pope"], "--questions"),
         (["pope", "--questions", "x"], "images are missing"),
         (["demo", "--strategy", "top-r"], "top-16"),

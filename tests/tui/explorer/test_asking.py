@@ -116,7 +116,11 @@ async def test_another_question_fills_in_in_a_tab_and_is_saved_beside(fake_engin
     assert engine.ended
 
 
-async def test_what_is_typed_at_once_goes_where_it_belongs(fake_engine, tmp_path: Path) -> None:
+async def test_what_is_typed_at_once_goes_where_it_belongs(
+    fake_engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # However busy the machine is, the folder is no disk that does not answer.
+    monkeypatch.setattr("flowtui.tui.explorer.askscreen.PATIENCE_S", 60.0)
     (tmp_path / "cat.png").write_bytes(png(seed=7))
     engine = fake_engine(OTHER)
     app = ExplorerApp(SOME, path=tmp_path / "a.pkl", engine=engine)
