@@ -96,7 +96,7 @@ def test_an_item_opens_as_a_run(flowtui: Call, undisturbed: Path, tmp_path: Path
         "run", "--from", f"{undisturbed}#0", "--analysis", "truncation", "--layers", "0,12", "-o", output, "--json"
     )
     content = json.loads(done.stdout)
-    assert content["truncation"]["k"] == [0, 12]
+    assert [k for k, kl in enumerate(content["truncation"]["kl"]) if kl is not None] == [0, 12]
     assert len(swept["kl"]) == 13
     flowtui("run", "--from", f"{undisturbed}#99", code=2)
     flowtui("run", "--from", str(undisturbed), code=2)
