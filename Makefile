@@ -7,8 +7,8 @@ LOCK := pyproject.toml constraints.txt
 # Some families' image processors exist for torchvision alone; it stays out of the way of all other tests.
 VISION := $(VENV)/torchvision
 NEED_VISION := cohere2 or lfm2 or llama4 or mistral3 or molmo2 or perception_lm or pixtral
-# Tests that wait for terminals, servers and other processes run alone; the others side by side.
-ALONE := tests/e2e tests/remote tests/terminals tests/trust
+# Tests that look at real terminals run alone; the others side by side.
+ALONE := tests/terminals
 JOBS ?= 2
 INSTALL := -m pip --disable-pip-version-check --no-input install -q -c constraints.txt
 PIP := $(BIN)/python $(INSTALL)
