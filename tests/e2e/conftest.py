@@ -49,12 +49,13 @@ def flowtui(env: dict[str, str], home: Path) -> Call:
 
 
 @pytest.fixture
-def terminal(env: dict[str, str], home: Path) -> Iterator[Open]:
-    """Calls a command in a terminal."""
+def terminal(env: dict[str, str], home: Path, tmp_path: Path) -> Iterator[Open]:
+    """Calls a command in a terminal. How runs were looked at is remembered within a test, not from one to another."""
+    own = {**env, "XDG_STATE_HOME": str(tmp_path / "state")}
     opened: list[Terminal] = []
 
     def start(*command: object, columns: int = 80, lines: int = 24) -> Terminal:
-        opened.append(Terminal([*map(str, command)], env, home, columns, lines))
+        opened.append(Terminal([*map(str, command)], own, home, columns, lines))
         return opened[-1]
 
     yield start
