@@ -137,7 +137,7 @@ class Sweep:
 
     Attributes:
         dataset: Name of the data set.
-        digest: Of its questions and images, as the data set gives it.
+        digest: Of its questions and truths, as the data set gives it; names of images are in it, pixels are not.
         notes: What the data set said about its files (images that are missing, versions that are mixed).
         model: What was swept.
         options: What else the numbers follow from, as plain data (`flowtui.engine.sweeps.plan`).
