@@ -40,7 +40,8 @@ def test_a_second_question_is_answered_by_the_same_engine(
     screen.send("How many objects are in the image?\r")
     screen.wait_for(lambda text: "Esc cancels" in text)
     # The new run is on screen, beside the old one, and fills in.
-    screen.wait_for(lambda text: "Answer: " in text and "Saved as scene-2.pkl" in text)
+    # What is said of it in passing may be over before a busy machine has drawn it; the header stays.
+    screen.wait_for(lambda text: "scene-2.pkl" in text.splitlines()[0])
     screen.wait_for(lambda text: "[2 scene-2: How many objects" in text and "1 scene: Describe the image." in text)
     screen.wait_for(
         lambda text: "q quit" in text and "K  KL, nats" in text and "cliff" in text.split("KL, nats")[1].splitlines()[0]
@@ -52,7 +53,7 @@ def test_a_second_question_is_answered_by_the_same_engine(
     screen.send(f"What do you see?\t{example.image.parent}/scene-4.p\t")
     screen.wait_for(lambda text: "scene-4.png" in text, timeout_s=20)
     screen.send("\r")
-    screen.wait_for(lambda text: "Saved as scene-3.pkl" in text)
+    screen.wait_for(lambda text: "scene-3.pkl" in text.splitlines()[0])
     screen.wait_for(lambda text: "[3 scene-3: What do you see?" in text and "q quit" in text)
     assert engines_of(screen.pid) == [engine]
     screen.send("{")

@@ -156,11 +156,15 @@ async def test_a_toast_over_a_map_takes_it_away(name: str) -> None:
         await made.settle(pilot)
         assert len(made.pixels.shown) == 12
         for _ in range(3):  # One above the other.
-            made.app.notify("Some words that are long enough to lie over the last layers.", timeout=2)
-        await pilot.pause()
-        await pilot.pause(0.3)
+            made.app.notify("Some words that are long enough to lie over the last layers.", timeout=600)
+        for _ in range(100):
+            await pilot.pause(0.1)
+            if not made.pixels.shown:
+                break
         assert made.pixels.shown == ()
+        assert list(made.app.screen.query("Toast"))
         made.take()
+        made.app.clear_notifications()
         for _ in range(100):
             await pilot.pause(0.1)
             if made.pixels.shown:
