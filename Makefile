@@ -27,7 +27,7 @@ demo: $(VENV)/.runtime ## Take the shipped model apart on a shipped picture; on 
 	@$(BIN)/flowtui demo
 
 test: lint types $(VISION)/.ready ## Lint, types, import rules and every test
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS) --dist loadfile $(ALONE:%=--ignore=%)
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ALONE:%=--ignore=%)
 	$(BIN)/pytest $(ALONE)
 	PYTHONPATH=tests/torchvision:$(VISION) $(BIN)/pytest tests/engine/families -k '$(NEED_VISION)'
 

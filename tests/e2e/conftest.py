@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -72,6 +73,12 @@ def example() -> Example:
 @pytest.fixture(scope="session")
 def run_file(flowtui: Call, example: Example, home: Path) -> Path:
     """A run of the shipped model on it, made by the command."""
-    path = home / "run.pkl"
+    path = home / "made.pkl"
     flowtui("run", example.image, example.question, "--device", "cpu", "-o", path)
     return path
+
+
+@pytest.fixture(scope="session")
+def shipped_file(home: Path) -> Path:
+    """The same run as it is shipped, for tests that only look at one: making it takes half a minute."""
+    return Path(shutil.copy(Path(__file__).parents[2] / "examples" / "colour.pkl", home / "run.pkl"))

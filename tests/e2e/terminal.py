@@ -46,7 +46,8 @@ class Terminal:
         while not seen(self.text):
             left = end - time.monotonic()
             if left <= 0 or not self._read(left):
-                raise AssertionError(f"the screen never came; it shows:\n{self.text}")
+                state = "runs" if self._child.isalive() else "has ended"
+                raise AssertionError(f"the screen never came; the program {state}; it shows:\n{self.text}")
         return self.text
 
     def send(self, keys: str) -> None:

@@ -86,11 +86,11 @@ def test_a_killed_explorer_leaves_no_engine(terminal: Open, flowtui: Call, examp
     engine.wait(timeout=10)
 
 
-def test_several_files_and_the_list(terminal: Open, run_file: Path, home: Path) -> None:
+def test_several_files_and_the_list(terminal: Open, shipped_file: Path, home: Path) -> None:
     folder = home / "several"
     folder.mkdir()
-    paths = [Path(shutil.copy(run_file, folder / f"{name}.pkl")) for name in ("one", "two", "three")]
-    (folder / "torn.pkl").write_bytes(run_file.read_bytes()[:5000])
+    paths = [Path(shutil.copy(shipped_file, folder / f"{name}.pkl")) for name in ("one", "two", "three")]
+    (folder / "torn.pkl").write_bytes(shipped_file.read_bytes()[:5000])
     screen = terminal(COMMAND, paths[0], paths[1], columns=120, lines=40)
     screen.wait_for(lambda text: "[1 one" in text and "2 two" in text)
     screen.send("\t")

@@ -80,9 +80,9 @@ def test_an_unusable_cache_is_said_and_worked_without(flowtui: Call, example: Ex
     assert flowtui("cache", "info", code=4, FLOWTUI_CACHE_DIR=str(home / "taken")).stdout == ""
 
 
-def test_a_reader_that_leaves_is_no_error(env: dict[str, str], run_file: Path) -> None:
+def test_a_reader_that_leaves_is_no_error(env: dict[str, str], shipped_file: Path) -> None:
     with subprocess.Popen(
-        [COMMAND, "show", run_file, "--json"], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [COMMAND, "show", shipped_file, "--json"], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
         assert process.stdout is not None
         assert process.stderr is not None

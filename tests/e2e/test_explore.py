@@ -16,9 +16,9 @@ def layer_of(text: str) -> set[int]:
     return {int(number) for number in re.findall(r"layer (\d+)/11", text)}
 
 
-def test_keys_move_every_panel_and_q_leaves_a_clean_terminal(terminal: Open, run_file: Path, flowtui: Call) -> None:
-    cliff = int(re.search(r"cliff +K = (\d+)", flowtui("show", run_file).stdout)[1])  # type: ignore[index]
-    screen = terminal("sh", "-c", f"stty -g; {COMMAND} {run_file}; code=$?; stty -g; exit $code")
+def test_keys_move_every_panel_and_q_leaves_a_clean_terminal(terminal: Open, shipped_file: Path, flowtui: Call) -> None:
+    cliff = int(re.search(r"cliff +K = (\d+)", flowtui("show", shipped_file).stdout)[1])  # type: ignore[index]
+    screen = terminal("sh", "-c", f"stty -g; {COMMAND} {shipped_file}; code=$?; stty -g; exit $code")
     screen.wait_for(lambda text: layer_of(text) == {0} and "q quit" in text)
     screen.send("lll")
     screen.wait_for(lambda text: layer_of(text) == {3})
@@ -41,14 +41,14 @@ def test_keys_move_every_panel_and_q_leaves_a_clean_terminal(terminal: Open, run
         assert screen.raw.rfind(b"\x1b[" + off) > screen.raw.rfind(b"\x1b[" + on) >= 0
 
 
-def test_the_view_is_remembered(terminal: Open, run_file: Path) -> None:
-    screen = terminal(COMMAND, "explore", run_file, columns=120, lines=40)
+def test_the_view_is_remembered(terminal: Open, shipped_file: Path) -> None:
+    screen = terminal(COMMAND, "explore", shipped_file, columns=120, lines=40)
     screen.wait_for(lambda text: len(layer_of(text)) == 1)
     screen.send("gll")
     screen.wait_for(lambda text: layer_of(text) == {2})
     screen.send("q")
     assert screen.wait_for_end() == 0
-    screen = terminal(COMMAND, run_file, "--graphics", "ascii")
+    screen = terminal(COMMAND, shipped_file, "--graphics", "ascii")
     screen.wait_for(lambda text: layer_of(text) == {2})
     screen.send("q")
     assert screen.wait_for_end() == 0
@@ -85,8 +85,8 @@ def test_text_in_a_run_cannot_steer_the_terminal(terminal: Open, home: Path) -> 
         assert "\x9b".encode() not in screen.raw
 
 
-def test_without_a_terminal_it_says_what_to_use(flowtui: Call, run_file: Path) -> None:
-    done = flowtui(run_file, code=2)
+def test_without_a_terminal_it_says_what_to_use(flowtui: Call, shipped_file: Path) -> None:
+    done = flowtui(shipped_file, code=2)
     assert "needs a terminal" in done.stderr
     assert "flowtui show" in done.stderr
 
