@@ -22,7 +22,11 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def env(home: Path) -> dict[str, str]:
     """The environment of a user who has just installed flowtui."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("FLOWTUI_", "XDG_", "PYTHON", "COV_", "NO_COLOR"))}
+    kept = {
+        k: v
+        for k, v in os.environ.items()
+        if not k.startswith(("FLOWTUI_", "XDG_", "PYTHON", "COV_", "NO_COLOR", "COLUMNS", "LINES"))
+    }
     own = {"HOME": str(home), "TERM": "xterm-256color", "COLORTERM": "truecolor", "HF_HUB_OFFLINE": "1"}
     return {**kept, **own, "FLOWTUI_CACHE_DIR": str(home / "cache"), "LANG": "C.UTF-8", "TMUX": ""}
 

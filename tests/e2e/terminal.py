@@ -47,7 +47,10 @@ class Terminal:
             left = end - time.monotonic()
             if left <= 0 or not self._read(left):
                 state = "runs" if self._child.isalive() else "has ended"
-                raise AssertionError(f"the screen never came; the program {state}; it shows:\n{self.text}")
+                raise AssertionError(
+                    f"the screen never came; the program {state}; it shows:\n{self.text.rstrip()}\n"
+                    f"its last words: {self.raw[-500:]!r}"
+                )
         return self.text
 
     def send(self, keys: str) -> None:

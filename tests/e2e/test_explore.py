@@ -114,3 +114,12 @@ def test_after_any_resizing_the_screen_is_as_if_just_opened(terminal: Open, home
         fresh.read_rest()
         assert screen.text == fresh.text, (columns, lines)
         assert colours(screen) == colours(fresh), (columns, lines)
+
+
+def test_the_size_is_the_terminals_and_not_the_shells(terminal: Open, home: Path) -> None:
+    path = home / "sized.pkl"
+    write_plain(path, random_run(seed=3).to_plain())
+    screen = terminal("/usr/bin/env", "COLUMNS=80", "LINES=24", COMMAND, path, columns=100, lines=30)
+    screen.wait_for(lambda text: "q quit" in text.splitlines()[-1])
+    screen.resize(120, 40)
+    screen.wait_for(lambda text: "q quit" in text.splitlines()[-1])

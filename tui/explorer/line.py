@@ -266,6 +266,14 @@ class LineDriver(LinuxDriver):
             self.line.finish()
             self.line = None
 
+    def _get_terminal_size(self) -> tuple[int, int]:
+        """(width, height) as the terminal has it: COLUMNS and LINES of a shell that exports them do not follow it."""
+        try:
+            width, height = os.get_terminal_size(self.fileno)
+        except OSError:
+            return super()._get_terminal_size()
+        return width, height
+
     def _has_room_again(self) -> None:
         # A loop that is closed has nothing left to draw.
         with suppress(RuntimeError):
