@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 from collections.abc import Iterator
@@ -9,6 +10,22 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 LOCKS = "locks"
+
+
+def lock_file(folder: Path, name: str) -> Path:
+    """Path of a lock, in a folder of locks that is there.
+
+    A link is never followed: in a folder that a stranger has filled it would have files made, and removed, elsewhere.
+
+    Raises:
+        OSError: It, or its folder, cannot be made or is a link.
+    """
+    path = folder / LOCKS / name
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    for each in (path.parent, path):
+        if each.is_symlink():
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(each))
+    return path
 
 
 @contextmanager
@@ -28,8 +45,7 @@ def locked(folder: Path, name: str, wait_s: float | None) -> Iterator[bool]:
     """
     from filelock import FileLock, Timeout
 
-    path = folder / LOCKS / name
-    path.parent.mkdir(mode=0o700, exist_ok=True)
+    path = lock_file(folder, name)
     # Not thread-local: what is taken in one thread may be given back in another.
     lock = FileLock(path, thread_local=False, mode=0o600)
     try:
@@ -53,8 +69,7 @@ class InUse:
         Raises:
             OSError: Locks do not work here.
         """
-        path = folder / LOCKS / "in-use"
-        path.parent.mkdir(mode=0o700, exist_ok=True)
+        path = lock_file(folder, "in-use")
         self._handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

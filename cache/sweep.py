@@ -8,7 +8,7 @@ from pathlib import Path
 
 from . import index
 from .disk import FILE
-from .locks import LOCKS
+from .locks import LOCKS, lock_file
 
 ORPHAN_AGE_S = 600.0
 LOCK_FILE_AGE_S = 86_400.0
@@ -54,5 +54,5 @@ def _sweep_locks(folder: Path, age_s: float) -> None:
         with suppress(OSError, Timeout):
             if path.lstat().st_mtime <= oldest:
                 # While holding it, so that nobody else can: a holder of an unlinked file would guard nothing.
-                with FileLock(path, timeout=0, thread_local=False):
+                with FileLock(lock_file(folder, path.name), timeout=0, thread_local=False):
                     path.unlink()

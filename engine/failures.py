@@ -9,6 +9,7 @@ from pathlib import Path
 import platformdirs
 
 from flowtui.errors import EngineError, FlowtuiError, OutOfMemoryError
+from flowtui.safelog import SafeFormatter, escaped
 
 LOG_LIMIT_BYTES = 4 << 20
 
@@ -51,9 +52,10 @@ def lost_device(error: Exception) -> bool:
 
 
 def first_line(error: Exception) -> str:
-    """What an exception says, cut to one line."""
+    """What an exception says, cut to one line; what a terminal would obey in it is escaped."""
     text = str(error).strip()
     line = text.splitlines()[0] if text else "no reason given"
+    line = escaped(line)
     return line if len(line) <= 300 else line[:297] + "..."
 
 
@@ -68,5 +70,5 @@ def open_log() -> None:
         handler = logging.FileHandler(path, encoding="utf-8", errors="backslashreplace")
     except OSError:
         pass
-    handler.setFormatter(logging.Formatter("%(asctime)s %(process)d %(name)s %(levelname)s %(message)s"))
+    handler.setFormatter(SafeFormatter("%(asctime)s %(process)d %(name)s %(levelname)s %(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)

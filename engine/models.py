@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -39,6 +40,8 @@ __all__ = ["DTYPES", "Loaded", "load_model", "silence"]
 _PLACEHOLDER = re.compile(r"^(?!.*(start|begin|end|break|newline|row|col|sep))(image|img|media)_.*(id|idx|index)$")
 """Names of an image placeholder's id in configurations, apart from the usual two."""
 
+MAX_LAYERS = 1000
+"""The deepest known models have an eighth of it."""
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -90,6 +93,7 @@ def open_model(
         config = AutoConfig.from_pretrained(place, **common)
         _check_family(name, config)
         _check_kernel(name, config)
+        _check_layers(name, config.to_dict())
         _check_adapter(name, place)
         kind = _choose_dtype(dtype, target, config)
         return Opened(name, place, common, target, kind, config, mend(load_processor(place, **common)))
@@ -181,6 +185,15 @@ def _check_kernel(name: str, config: PreTrainedConfig) -> None:
             f"{name} asks for an attention function from elsewhere: {asked[:80]}.",
             "Take attn_implementation out of its config.json.",
         )
+
+
+def _check_layers(name: str, config: Mapping[str, Any]) -> None:
+    """Layers are built one by one before anything is known of their weights: a wrong number would take hours."""
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            _check_layers(name, value)
+        elif type(value) is int and value > MAX_LAYERS and ("layers" in key or "depth" in key):
+            raise ModelError(f"{name} claims {value:,} layers ({key} in its config.json).", "Get the file again.")
 
 
 def _check_adapter(name: str, place: str) -> None:

@@ -13,7 +13,7 @@ from transformers.utils.hub import is_offline_mode
 
 from flowtui.errors import ModelError
 
-from .failures import is_out_of_memory
+from .failures import first_line, is_out_of_memory
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ def explaining(name: str) -> Iterator[None]:
 
 def _explained(name: str, error: Exception) -> ModelError:
     """Says in one sentence why a model did not load; transformers' own messages run over many lines."""
-    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    reason = first_line(error) if str(error).strip() else type(error).__name__
     log.info("loading %s failed", name, exc_info=error)
     text = str(error)
     if "trust_remote_code" in text:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
+from flowtui.safelog import SafeFormatter
+
 LIMIT_BYTES = 2 << 20
 FORMAT = "%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s"
 
@@ -26,7 +28,7 @@ class LogFile(logging.Handler):
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
         self.broken = ""
-        self.setFormatter(logging.Formatter(FORMAT))
+        self.setFormatter(SafeFormatter(FORMAT))
 
     def emit(self, record: logging.LogRecord) -> None:
         """Appends one record; a file that has grown too large is set aside first."""

@@ -132,6 +132,22 @@ def test_a_language_model_is_no_vision_language_model(copy: Path) -> None:
         _load(copy)
 
 
+def test_layers_without_end_are_refused_before_one_is_built(copy: Path) -> None:
+    config = json.loads((copy / "config.json").read_text())
+    config["text_config"]["num_hidden_layers"] = 10**7
+    (copy / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ModelError, match="claims 10,000,000 layers"):
+        _load(copy)
+
+
+def test_what_transformers_says_of_a_configuration_cannot_steer_a_terminal(copy: Path) -> None:
+    config = json.loads((copy / "config.json").read_text())
+    (copy / "config.json").write_text(json.dumps(config | {"model_type": "\x1b]52;c;AA\x07"}))
+    with pytest.raises(ModelError, match="could not be loaded") as raised:
+        _load(copy)
+    assert raised.value.message.isprintable()
+
+
 def test_a_model_with_code_of_its_own_needs_leave(copy: Path) -> None:
     path = copy / "config.json"
     config = json.loads(path.read_text()) | {"model_type": "home-made", "auto_map": {"AutoConfig": "mine.MyConfig"}}

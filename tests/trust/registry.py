@@ -15,6 +15,8 @@ MODULES = (
     "one_key",
     "mutated_entries",
     "fuzzed_sweeps",
+    "attacked",
+    "terminal_text",
     "processes",
     "far_engines",
 )

@@ -44,6 +44,8 @@ CODE = frozenset(
     ]
 )
 """Events of running something or of reaching out."""
+OWN_PROGRAMS = ("fc-list",)
+"""What drawing a figure runs by itself: matplotlib looks for fonts."""
 CHANGES = frozenset(
     [
         "os.remove",
@@ -77,27 +79,30 @@ class Watch:
         if not self.armed:
             return
         if event in CODE:
-            self._see(event, arguments)
+            if not (event == "subprocess.Popen" and arguments[0] in OWN_PROGRAMS):
+                self._see(event, arguments)
         elif event == "exec":
             code = arguments[0]
             if CANARY in repr(getattr(code, "co_consts", "")):
                 self._see(event, code)
         elif event == "open":
             path, _, flags = arguments
-            writing = bool((flags or 0) & (os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC))
-            self._path(event, path, changes=writing)
+            flags = flags or 0
+            writing = bool(flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC))
+            self._path(event, path, flags, changes=writing)
         elif event in CHANGES:
             # Where a link leads to is only a text.
             for path in arguments[event in ("os.symlink", "os.link") : 2]:
                 self._path(event, path, changes=True)
 
-    def _path(self, event: str, path: object, *, changes: bool) -> None:
+    def _path(self, event: str, path: object, flags: int = 0, *, changes: bool) -> None:
         if not isinstance(path, (str, bytes, os.PathLike)):
             return
         name = os.fsdecode(path)
         # A link itself may be removed: what counts is where its folder really is, and for reading what it leads to.
         folder, leaf = os.path.split(os.path.abspath(name))  # noqa: PTH100  (as written, links unresolved)
-        real = os.path.realpath(name) if event == "open" else f"{os.path.realpath(folder)}/{leaf}"
+        follows = event == "open" and not flags & os.O_NOFOLLOW
+        real = os.path.realpath(name) if follows else f"{os.path.realpath(folder)}/{leaf}"
         if real.startswith(self._outside) or (changes and not real.startswith(self._own)):
             self._see(event, path)
 
@@ -122,8 +127,7 @@ def run(root: Path, modules: tuple[str, ...], cases: list[int]) -> list[dict[str
     """Runs cases; for each what ran, what was reached, how long it took and what else is wrong."""
     attacks = load(modules)
     outside = root / "outside"
-    outside.mkdir()
-    (outside / "secret.val").write_bytes(b"secret")
+    _fill(outside)
     os.environ.update(HOME=str(root / "home"), TMPDIR=str(root / "home"), XDG_CACHE_HOME=str(root / "home"))
     (root / "home").mkdir()
     watch = Watch(root)
@@ -139,11 +143,18 @@ def run(root: Path, modules: tuple[str, ...], cases: list[int]) -> list[dict[str
             found[-1]["ran"].append(f"{CANARY} was made")
         if [p.name for p in outside.iterdir()] != ["secret.val"] or (outside / "secret.val").read_bytes() != b"secret":
             found[-1]["reached"].append("the folder beside it was changed")
+            shutil.rmtree(outside)
+            _fill(outside)
         os.chdir(root)
         shutil.rmtree(folder, ignore_errors=True)
         os.environ.clear()
         os.environ.update(before)
     return found
+
+
+def _fill(outside: Path) -> None:
+    outside.mkdir()
+    (outside / "secret.val").write_bytes(b"secret")
 
 
 def _one(attack: Attack, watch: Watch) -> dict[str, Any]:

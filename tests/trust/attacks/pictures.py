@@ -81,7 +81,6 @@ def _refused_files() -> dict[str, bytes]:
         "text that unpacks without end": _png(9, 9, _chunk(b"zTXt", b"x\0\0" + zlib.compress(bytes(1 << 26)))),
         "many texts that unpack": _png(9, 9, *[_chunk(b"zTXt", b"x\0\0" + zlib.compress(bytes(1 << 20)))] * 70),
         "colours that unpack without end": _png(9, 9, _chunk(b"iCCP", b"x\0\0" + zlib.compress(bytes(1 << 26)))),
-        "a picture that unpacks without end": _png(9, 9, body=bytes(1 << 26))[:-20],
         "32-bit numbers": _saved("TIFF", Image.fromarray(np.zeros((4, 4), np.float32))),
     }  # fmt: skip
 
@@ -112,6 +111,9 @@ def _accepted_files() -> dict[str, bytes]:
         "moving WEBP": _saved("WEBP", image, **several),
         "pages": _saved("TIFF", image, **several),
         "a film behind it": _saved("JPEG", image) + b"\xff\xda" * 10_000,
+        "a picture that unpacks without end": _png(
+            32, 24, body=b"".join(b"\0" + r.tobytes() for r in red) + bytes(1 << 26)
+        ),
     }
 
 
