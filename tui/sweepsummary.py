@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from flowtui.engine.klscreen import find_screen
 from flowtui.engine.noninferiority import LEVEL, Curve
 from flowtui.engine.sweeps.result import CurveSet, Sweep
 
@@ -41,6 +42,7 @@ def summarise_sweep(sweep: Sweep, at: int | None = None) -> SweepSummary:
         "options": dict(sweep.options),
         "curves": [_curve(cut, image) for cut in sweep.curves] if image.any() else [],
         "rows": rows,
+        "screens": [_screen(sweep, cut, image) for cut in sweep.curves] if image.any() else [],
         "text_only": _text_only(sweep),
         "traits": compare(sweep, k),
     }
@@ -54,6 +56,22 @@ def _curve(cut: CurveSet, image: NDArray[np.bool_]) -> dict[str, Any]:
         "same": cut.same[image].mean(0).tolist(),
         "kl": cut.kl[image].mean(0, dtype=np.float64).tolist(),
         "logprob": cut.logprob[image].mean(0, dtype=np.float64).tolist(),
+    }
+
+
+def _screen(sweep: Sweep, cut: CurveSet, image: NDArray[np.bool_]) -> dict[str, Any]:
+    """How far the KL alone tells that an answer stays, at each threshold: what decoding could be saved."""
+    clusters = np.array([item.cluster for item in sweep.items])[image]
+    found = find_screen(cut.kl[image], cut.same[image], clusters)
+    return {
+        "cut": cut.label,
+        "eta": found.eta.tolist(),
+        "passed": found.passed.tolist(),
+        "changed": found.changed.tolist(),
+        "changed_interval": np.stack([found.low, found.high], 1).tolist(),
+        "tolerance": found.tolerance,
+        "chosen": found.chosen,
+        "verdict": found.verdict,
     }
 
 

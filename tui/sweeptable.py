@@ -22,7 +22,7 @@ def to_text(summary: SweepSummary) -> str:
     lines = [f"{head}, {summary['layers']} layers", *map(visible, summary["notes"])]
     if summary["rows"]:
         lines += ["", *_plot(summary["rows"][0]), "", *_curves(summary), "", *_table(summary["rows"])]
-        lines += ["", *_verdicts(summary["rows"])]
+        lines += ["", *_verdicts(summary["rows"], summary["screens"])]
     else:
         lines += ["", "No item has an image: there is nothing to cut."]
     if summary["text_only"]:
@@ -97,12 +97,14 @@ def _table(rows: Sequence[dict[str, Any]]) -> list[str]:
     return _columns(["metric", "cut", "full model", "cliff", "interval", "at the cliff"], found)
 
 
-def _verdicts(rows: Sequence[dict[str, Any]]) -> list[str]:
+def _verdicts(rows: Sequence[dict[str, Any]], screens: Sequence[dict[str, Any]]) -> list[str]:
     """The verdicts of the data set's own metric, one for each way of cutting."""
     lines = []
+    screen_of = {screen["cut"]: screen["verdict"] for screen in screens}
     for row in rows:
         if row["metric"] == rows[0]["metric"]:
             lines += [f"{row['metric']}, {row['cut']}: {row['verdict']}", f"  {row['gain_verdict']}"]
+            lines.append(f"  {screen_of[row['cut']]}")
     return lines
 
 

@@ -34,6 +34,20 @@ def test_scores_are_those_of_the_texts() -> None:
     assert content["text_only"] == {"accuracy": pytest.approx(sum(right) / len(right))}
 
 
+def test_the_kl_screen_counts_the_sweeps_own_pairs() -> None:
+    sweep = random_sweep(items=30)
+    screens = json.loads(to_json(summarise_sweep(sweep)))["screens"]
+    assert [screen["cut"] for screen in screens] == ["all", "top-16", "random-16"]
+    imaged = [i for i, item in enumerate(sweep.items) if item.image is not None]
+    for screen, cut in zip(screens, sweep.curves, strict=True):
+        for eta, passed, changed in zip(screen["eta"], screen["passed"], screen["changed"], strict=True):
+            pairs = [(i, k) for i in imaged for k in range(12) if cut.kl[i, k] <= eta]
+            wrong = [sweep.text(cut, i, k) != sweep.items[i].answer for i, k in pairs]
+            assert passed == pytest.approx(len(pairs) / len(imaged) / 12)
+            assert changed == pytest.approx(sum(wrong) / len(pairs) if pairs else 0)
+        assert screen["verdict"] in to_text(summarise_sweep(sweep))
+
+
 def test_the_text_has_a_point_at_every_k_and_a_verdict() -> None:
     text = to_text(summarise_sweep(random_sweep(items=30)))
     plot = text.split("\n\n")[1].splitlines()
