@@ -41,7 +41,7 @@ def test_the_kl_screen_counts_the_sweeps_own_pairs() -> None:
     imaged = [i for i, item in enumerate(sweep.items) if item.image is not None]
     for screen, cut in zip(screens, sweep.curves, strict=True):
         for eta, passed, changed in zip(screen["eta"], screen["passed"], screen["changed"], strict=True):
-            pairs = [(i, k) for i in imaged for k in range(12) if cut.kl[i, k] <= eta]
+            pairs = [(i, k) for i in imaged for k in range(12) if float(cut.kl[i, k]) <= eta]
             wrong = [sweep.text(cut, i, k) != sweep.items[i].answer for i, k in pairs]
             assert passed == pytest.approx(len(pairs) / len(imaged) / 12)
             assert changed == pytest.approx(sum(wrong) / len(pairs) if pairs else 0)
