@@ -30,6 +30,7 @@ from transformers import PreTrainedModel
 
 from flowtui.errors import UnsupportedModelError
 
+from .keptfeatures import encoding_anew
 from .loaded import Loaded
 from .results import Projection, Span
 from .spans import resized
@@ -168,7 +169,7 @@ def read_steps(loaded: Loaded, model_inputs: Mapping[str, Tensor]) -> list[Step]
         if "encoder_hidden_states" in signature(module.forward).parameters and hasattr(module, "scaling")
     ]
     try:
-        with _eager(qformer):
+        with _eager(qformer), encoding_anew():
             features(**wanted)
     finally:
         for hook in hooks:

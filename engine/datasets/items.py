@@ -78,11 +78,19 @@ class Dataset:
 
     @cached_property
     def digest(self) -> str:
-        """Hash over everything that is asked and everything that is true; pixels are not in it."""
+        """Hash over everything that is asked, everything that is true, and every image; reads them all, once.
+
+        Raises:
+            UsageError: An image cannot be read.
+        """
         state = blake2b(self.name.encode(), digest_size=_DIGEST_BYTES)
+        seen: set[str | None] = set()
         for item in self.items:
             known = [item.id, item.image, item.cluster, item.prompt, dict(item.truth), item.kind]
             state.update(json.dumps(known, sort_keys=True).encode())
+            if self.images is not None and item.image not in seen:
+                seen.add(item.image)
+                state.update(blake2b(self.image_bytes(item) or b"").digest())
         return state.hexdigest()
 
 

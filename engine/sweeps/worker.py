@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from flowtui.engine.analyses import run_analysis, run_fitted
 from flowtui.engine.inputs import Inputs, prepare
+from flowtui.engine.keptfeatures import kept_features
 from flowtui.engine.loaded import Loaded
 from flowtui.engine.results import Answer, LayerResult
 from flowtui.engine.spec import AttentionParameters, CamParameters, Parameters, TruncationParameters
@@ -55,6 +56,16 @@ def run_group(
     """
     options = Options.from_plain(payload["options"])
     work = _Work(loaded, options, cancelled)
+    with kept_features(loaded):
+        _run_questions(work, payload, on_record, on_progress)
+
+
+def _run_questions(
+    work: _Work,
+    payload: Mapping[str, Any],
+    on_record: Callable[[Record], None],
+    on_progress: Callable[[float], None],
+) -> None:
     questions = payload["questions"]
     for number, question in enumerate(questions):
 

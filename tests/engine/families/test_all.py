@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +16,7 @@ from flowtui.engine import cam, faithfulness, knockout, lens, rows
 from flowtui.engine._reference import Reference
 from flowtui.engine.families import FAMILIES as KNOWN
 from flowtui.engine.inputs import prepare
+from flowtui.engine.keptfeatures import ENCODER, kept_features
 from flowtui.engine.results import Analysis, Run
 from flowtui.engine.spec import ANALYSES, parameters_from_plain, parameters_to_plain
 from flowtui.errors import FlowtuiError
@@ -25,6 +27,7 @@ from tests.engine.tiny import ANSWER
 from tests.factories import png
 
 Case = Callable[[str], Plain]
+ENCODERS = ("vision_tower", "vision_model", "visual", "vision_encoder", "image_encoder")
 
 
 @pytest.fixture(scope="session")
@@ -102,6 +105,35 @@ def test_several_images(case: Case, name: str) -> None:
     there = plain.on(inputs)
     for analysis in ("attention", "cam", "saliency", "truncation"):
         assert_equals_oracle(there, analysis)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_an_image_that_is_encoded_once_changes_no_bit(case: Case, name: str) -> None:
+    plain = case(name)
+    loaded = plain.loaded
+    seen: list[int] = []
+    encoder = next((m for n, m in loaded.model.named_modules() if n.rpartition(".")[2] in ENCODERS), None)
+    with encoder.register_forward_hook(lambda *_: seen.append(1)) if encoder is not None else nullcontext():
+        alone = prepare(loaded, SPEC)
+        expected_results = [*run(plain.on(alone), "truncation"), *run(plain.on(alone), "cam")]
+        seen.clear()
+        with kept_features(loaded):
+            first = prepare(loaded, SPEC)
+            once = len(seen)
+            again = prepare(loaded, SPEC)
+            found = [*run(plain.on(again), "truncation"), *run(plain.on(again), "cam")]
+            # A Q-Former is looked at for each prompt, and BLIP-2's reads the question.
+            if hasattr(loaded.model, ENCODER) and encoder is not None and "blip" not in name:
+                assert len(seen) == once > 0
+    for one, other in zip(alone.prepared.tokens.projections, again.prepared.tokens.projections, strict=True):
+        assert one is None or (other is not None and np.array_equal(one.weights, other.weights))
+    assert first.prepared.answer == again.prepared.answer == alone.prepared.answer
+    for one, other in zip(expected_results, found, strict=True):
+        assert one.text == other.text
+        assert one.arrays.keys() == other.arrays.keys()
+        for key, values in one.arrays.items():
+            np.testing.assert_array_equal(other.arrays[key], values)
+    assert not any(ENCODER in vars(module) for module in loaded.model.modules())
 
 
 @pytest.mark.parametrize("name", FAMILIES)

@@ -100,6 +100,9 @@ def test_a_terminal_that_stops_answering_is_not_waited_for(pipe: Pipe, monkeypat
     pipe.read(ASK_BYTES + 3 * ROOM_BYTES + 2 * len(ASK))
     assert not pipe.line.has_room
     monkeypatch.setattr(module.time, "monotonic", lambda: now + 60)
+    # The writer takes note of what it has written a moment after it can be read.
+    while pipe.line.under_way:
+        time.sleep(0.001)
     assert pipe.line.has_room
 
 
