@@ -154,7 +154,7 @@ def open_cluster(
         client.list_jobs()
     except (RuntimeError, OSError, AuthenticationError) as error:
         raise EngineError(
-            f"The Ray head at {url} does not take our token: {str(error).splitlines()[0]}",
+            f"The Ray head at {url} does not take our token: {str(error).splitlines()[0].split('. ')[0]}.",
             "Set RAY_AUTH_TOKEN to the cluster's, or put it into ~/.ray/auth_token.",
         ) from error
     return Cluster(client, load, workers, on_worker)
