@@ -171,7 +171,7 @@ def find_curve(
         discordance=float(differs[k:].max() if k < last else differs.min()),
         needed=max(
             items_needed(float(variance[k:].max() if k < last else variance.min()), margin),
-            items_needed_without_change(margin / (unit / denominator[:, -1].mean())) if denominator.any() else 0,
+            items_needed_without_change(share) if (share := margin * denominator[:, -1].mean() / unit) else 0,
         ),
         best_gain=float(difference[:-1].max()),
         best_gain_by_chance=by_chance,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 
@@ -183,3 +185,14 @@ def test_what_is_no_sweep_is_refused(shape: tuple[int, int], clusters: int, marg
 def test_a_score_that_is_no_number_is_refused() -> None:
     with pytest.raises(UsageError, match="numbers"):
         find_curve(np.array([[0.0, np.nan]]), ONE, np.arange(1))
+
+
+def test_a_whole_model_that_says_nothing_to_count_has_a_curve() -> None:
+    """A caption without a mention, where the one at K = 0 has one: CHAIR's denominators are 0 at K = L alone."""
+    numerator, denominator = np.zeros((7, 5)), np.zeros((7, 5))
+    denominator[:, 0] = 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        curve = find_curve(numerator, denominator, np.arange(7), lower_is_better=True)
+    assert curve.score[-1] == 0
+    assert curve.needed >= 0
