@@ -174,7 +174,7 @@ def differences(was: Mapping[str, Any], is_: Mapping[str, Any], prefix: str = ""
 def _difference(was: Mapping[str, Any], is_: Mapping[str, Any]) -> str:
     words = differences(was, is_)
     # Other questions follow from another limit or seed; on their own they mean that a file has changed.
-    told = [word for word in words if not word.startswith("set of questions ")] or words
+    told = [word for word in words if not word.startswith("set of questions and images ")] or words
     return ", ".join(told)
 
 

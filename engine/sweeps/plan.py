@@ -201,7 +201,7 @@ class Job:
             "model": self.model.fingerprint,
             "dtype": self.model.dtype,
             "options": self.recorded,
-            "set of questions": self.dataset.digest,
+            "set of questions and images": self.dataset.digest,
         }
 
     def groups(self, done: Mapping[int, tuple[tuple[int, ...], bool]]) -> Iterator[Group]:

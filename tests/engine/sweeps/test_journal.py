@@ -12,7 +12,7 @@ import pytest
 from flowtui.engine.sweeps.journal import Journal, journal_path
 from flowtui.errors import RunFileError, UsageError
 
-HEADER: dict[str, Any] = {"model": "a", "set of questions": "q", "options": {"seed": 1, "strategy": ["all"]}}
+HEADER: dict[str, Any] = {"model": "a", "set of questions and images": "q", "options": {"seed": 1, "strategy": ["all"]}}
 
 
 def record(item: int) -> dict[str, Any]:
@@ -86,12 +86,15 @@ def test_a_file_that_is_none_stays_as_it_is(tmp_path: Path, content: bytes) -> N
     ("changed", "words"),
     [
         ({"model": "b"}, r"another model \(was a, is b\)"),
-        ({"set of questions": "p"}, r"another set of questions \(was q, is p\)"),
+        ({"set of questions and images": "p"}, r"another set of questions and images \(was q, is p\)"),
         (
             {"options": {"seed": 2, "strategy": ["all", "top-4"]}},
             r"seed \(was 1, is 2\), strategy \(was all, is all,top",
         ),
-        ({"set of questions": "p", "options": {"seed": 1, "strategy": []}}, r"another strategy \(was all, is \)\.$"),
+        (
+            {"set of questions and images": "p", "options": {"seed": 1, "strategy": []}},
+            r"another strategy \(was all, is \)\.$",
+        ),
     ],
 )
 def test_another_sweep_is_refused_with_what_changed(tmp_path: Path, changed: dict[str, Any], words: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import AsyncGenerator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from flowtui.cache.runfile import read_plain
+from flowtui.engine.datasets.items import Images
 from flowtui.engine.sweeps.journal import Journal, Record, journal_path
 from flowtui.engine.sweeps.plan import Group, Job
 from flowtui.engine.sweeps.result import Sweep
@@ -74,6 +76,34 @@ async def test_a_journal_that_is_complete_needs_no_executor(tmp_path: Path) -> N
     assert finished(job, tmp_path / "a.pkl") is not None
     assert finished(small_job(max_new_tokens=9), tmp_path / "a.pkl") is None
     assert finished(job, tmp_path / "none.pkl") is None
+
+
+class Repainted:
+    """A data set's images, one of them with another pixel."""
+
+    def __init__(self, images: Images, name: str) -> None:
+        self.images, self.name = images, name
+
+    def read(self, name: str) -> bytes:
+        return self.images.read(name) + (b"." if name == self.name else b"")
+
+
+async def test_another_image_of_the_same_name_is_refused(tmp_path: Path) -> None:
+    job, output = small_job(), tmp_path / "a.pkl"
+    images = job.dataset.images
+    assert images is not None
+    last = job.dataset.items[-1].image
+    assert last is not None
+    other = replace(job, dataset=replace(job.dataset, images=Repainted(images, last)))
+    with pytest.raises(EngineError):
+        await run_sweep(job, output, Fake(fail_at=4))
+    fake = Fake()
+    with pytest.raises(UsageError, match="another set of questions and images"):
+        await run_sweep(other, output, fake)
+    assert not fake.made
+    await run_sweep(job, output, Fake())
+    assert finished(job, output) is not None
+    assert finished(other, output) is None
 
 
 async def test_another_option_is_refused_before_anything_is_computed(tmp_path: Path) -> None:
