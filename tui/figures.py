@@ -155,6 +155,11 @@ def metadata(format: str, name: str, command: str) -> dict[str, Any]:
     return {"Title": title, "Description": command, "Software": maker}
 
 
+def _legend_above(figure: Figure, lines: int) -> None:
+    """In a row of its own over the plot, where no line passes."""
+    figure.legend(loc="outside upper center", ncols=min(lines, 4), frameon=False, columnspacing=1.2, handlelength=1.5)
+
+
 def _flow(run: Run) -> Figure:
     flow = summarise(run)["saliency"]["flow"]
     figure = new_figure(COLUMN_IN, 2.2)
@@ -164,7 +169,7 @@ def _flow(run: Run) -> Figure:
     for colour, (name, values) in zip(COLOURS, shown, strict=False):
         axes.plot(_numbers(values), color=colour, label=name.replace("->", " → "))
     axes.set(xlabel="layer", ylabel="saliency per pair", yscale="log")
-    axes.legend(frameon=False)
+    _legend_above(figure, len(shown))
     return figure
 
 
@@ -180,7 +185,7 @@ def _shares(run: Run) -> Figure:
     for colour, group in zip(COLOURS, GROUPS, strict=False):
         axes.plot(_numbers(share[group]), color=colour, label=group)
     axes.set(xlabel="layer", ylabel="share of attention", ylim=(0, 1))
-    axes.legend(frameon=False)
+    _legend_above(figure, len(GROUPS))
     return figure
 
 

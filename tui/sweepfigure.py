@@ -73,9 +73,12 @@ def draw(sweep: Sweep, curves: Sequence[SweepCurve]) -> Figure:
             _line(at, one, colour, unit, lower=sweep.metrics[metric], level=one is of_metric[0])
         better = ",\nlower is better" if sweep.metrics[metric] else ""
         at.set(ylabel=f"{visible(metric)}{', %' if unit > 1 else ''}{better}")
-        # On paper of its own: lines pass below it.
-        at.legend(framealpha=1, edgecolor="none", title="image tokens cut" if len(of_metric) > 1 else None)
-    plots[0].set_title(_title(sweep, curves), loc="left")
+        at.set_title(_cliffs(of_metric), loc="left", fontsize=STYLE["legend.fontsize"])
+    lines, labels = plots[0].get_legend_handles_labels()
+    # Over the plots, where no line passes.
+    made.legend(
+        lines, labels, loc="outside upper center", ncols=3, frameon=False, title=_title(sweep, curves), handlelength=1.5
+    )
     made.supxlabel("K: leading layers that see the image", fontsize=STYLE["axes.labelsize"])
     return made
 
@@ -88,15 +91,25 @@ def _line(at: Axes, one: SweepCurve, colour: str, unit: float, *, lower: bool, l
     if level:
         at.axhline(unit * whole, color="0.5", linewidth=0.6, linestyle=":")
         at.axhline(unit * (whole - sign * curve.margin), color="0.7", linewidth=0.6, linestyle="--")
-    edges = (unit * (whole + sign * curve.low), unit * (whole + sign * curve.high))
-    at.fill_between(k, *edges, color=colour, alpha=0.18, linewidth=0)
-    first, last = curve.interval
-    cliff = "no cliff" if curve.k is None else f"cliff K = {curve.k} ({first}–{last})"
-    what = label if label == "all" else f"all but {label}"
-    at.plot(k, unit * curve.score, color=colour, label=f"{what}: {cliff}")
+    low, high = (unit * (whole + sign * edge) for edge in (curve.low, curve.high))
+    if unit > 1:
+        # No share is above 100 %, however little is known of it.
+        low, high = np.clip(low, 0, unit), np.clip(high, 0, unit)
+    at.fill_between(k, low, high, color=colour, alpha=0.18, linewidth=0)
+    at.plot(k, unit * curve.score, color=colour, label="all image tokens cut" if label == "all" else f"all but {label}")
     if curve.k is not None:
         at.axvspan(*curve.interval, color=colour, alpha=0.08, linewidth=0)
         at.axvline(curve.k, color=colour, linewidth=0.8, linestyle="--")
+
+
+def _cliffs(curves: Sequence[SweepCurve]) -> str:
+    """The cliff of each way of cutting, with its interval."""
+    found = []
+    for one in curves:
+        first, last = one.curve.interval
+        cliff = "none" if one.curve.k is None else f"K = {one.curve.k} ({first}–{last})"
+        found.append(cliff if len(curves) == 1 else f"{visible(one.cut)} {cliff}")
+    return "no cliff" if all(one.curve.k is None for one in curves) else f"cliff: {', '.join(found)}"
 
 
 def _title(sweep: Sweep, curves: Sequence[SweepCurve]) -> str:

@@ -58,16 +58,21 @@ def test_it_says_what_it_shows() -> None:
         (axes,) = figure.axes
         assert axes.get_ylabel() == ("accuracy, %" if sweep is SWEEP else "accuracy, %,\nlower is better")
         assert figure.get_supxlabel() == "K: leading layers that see the image"
-        assert axes.get_title(loc="left") == "demo, demo: 72 items on 40 images"
-        says = [text.get_text() for text in axes.get_legend().get_texts()]
-        assert [text.split(":")[0] for text in says] == ["all", "all but top-16"]
-        for text, one in zip(says, curves, strict=True):
-            assert ("no cliff" in text) == (one.curve.k is None)
+        (legend,) = figure.legends
+        assert legend.get_title().get_text() == "demo, demo: 72 items on 40 images"
+        says = [text.get_text() for text in legend.get_texts()]
+        assert says == ["all image tokens cut", "all but top-16"]
+        title = axes.get_title(loc="left")
+        for one in curves:
+            assert (f"{one.cut} K = {one.curve.k} (" in title) == (one.curve.k is not None)
+        assert (title == "no cliff") == all(one.curve.k is None for one in curves)
         lines = {line.get_label(): line.get_ydata() for line in axes.get_lines()}
         np.testing.assert_allclose(lines[says[0]], 100 * curves[0].curve.score)
         # The bands lie around the score, whichever way is better.
         for area, one in zip(axes.collections, curves, strict=True):
             ys = area.get_paths()[0].vertices[:, 1]
+            assert ys.min() >= 0
+            assert ys.max() <= 100
             assert ys.min() <= 100 * one.curve.score.min() + 1e-9
             assert ys.max() >= 100 * one.curve.score.max() - 1e-9
 
