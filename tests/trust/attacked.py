@@ -52,7 +52,7 @@ PROMISES = (
         "Run files, sweeps, caches, images, frames and settings made to do harm run nothing, reach nothing outside, "
         "hang nothing and end in one clear error",
         None,
-        80,
+        40,
         lambda trial: _attack(trial, MODULES),
     ),
     Promise(
