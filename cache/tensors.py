@@ -13,6 +13,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from flowtui.errors import RunFileError
+from flowtui.safelog import escaped
 
 MAX_HEADER_BYTES = 1 << 20
 META_KEY = "flowtui"
@@ -43,4 +44,5 @@ def unpack(data: bytes) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
             raise ValueError("metadata must be text")
         return load(data), meta
     except (SafetensorError, ValueError, AttributeError, KeyError, TypeError, RecursionError) as error:
-        raise RunFileError(f"A tensor block cannot be read: {error}.") from error
+        # The reader repeats what it found, whatever that is.
+        raise RunFileError(f"A tensor block cannot be read: {escaped(str(error))[:120]}.") from error

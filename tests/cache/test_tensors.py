@@ -127,3 +127,11 @@ def test_damaged_blocks_are_arrays_or_one_error() -> None:
         assert all(type(v) is np.ndarray for v in arrays.values())
         assert all(type(k) is type(v) is str for k, v in meta.items())
     assert 100 < accepted < 2900
+
+
+def test_what_the_reader_repeats_of_a_header_is_one_printable_line() -> None:
+    header = b'{"a":{"dtype":"\x7f32","shape":[1],"data_offsets":[0,4]}}'
+    with pytest.raises(RunFileError, match="cannot be read") as raised:
+        unpack(len(header).to_bytes(8, "little") + header + bytes(4))
+    assert raised.value.message.isprintable()
+    assert len(raised.value.message) < 200
