@@ -23,6 +23,7 @@ from typing import Any
 
 import msgpack
 
+from flowtui.engine.failures import first_line
 from flowtui.engine.results import ModelInfo
 from flowtui.errors import KINDS, EngineError, FlowtuiError, UsageError
 
@@ -122,7 +123,7 @@ class Cluster:
                 return await asyncio.to_thread(getattr(self.client, what), *arguments, **options)
             except (RuntimeError, OSError) as error:
                 if what == "submit_job" or time.monotonic() > end:
-                    raise EngineError(f"The Ray head refused: {str(error).splitlines()[0]}") from error
+                    raise EngineError(f"The Ray head refused: {first_line(error)}") from error
             await asyncio.sleep(LOOK_EVERY_S)
 
 
@@ -154,7 +155,7 @@ def open_cluster(
         client.list_jobs()
     except (RuntimeError, OSError, AuthenticationError) as error:
         raise EngineError(
-            f"The Ray head at {url} does not take our token: {str(error).splitlines()[0].split('. ')[0]}.",
+            f"The Ray head at {url} does not take our token: {first_line(error).split('. ')[0].rstrip('.')}.",
             "Set RAY_AUTH_TOKEN to the cluster's, or put it into ~/.ray/auth_token.",
         ) from error
     return Cluster(client, load, workers, on_worker)
