@@ -202,6 +202,7 @@ class _Engine:
             raise UsageError(f"The analysis {analysis} of this model has layers 0 to {limit - 1}.")
         expected = self._backend.seconds(self._loaded.made, self._prepared.made, parameters, layers)
         start = last_layer = last_progress = time.perf_counter()
+        said_layer: int | None = None
         self._progress(request, analysis, fraction=0.0, seconds_left=expected)
 
         def on_layer(result: LayerResult) -> None:
@@ -211,11 +212,12 @@ class _Engine:
             last_layer = now
 
         def on_progress(layer: int, fraction: float) -> None:
-            nonlocal last_progress
+            nonlocal last_progress, said_layer
             now = time.perf_counter()
-            if now - last_progress < PROGRESS_EVERY_S and fraction < 1:
+            # A layer is always said: the next one may take long, and until then this is what the screen shows.
+            if layer == said_layer and now - last_progress < PROGRESS_EVERY_S and fraction < 1:
                 return
-            last_progress = now
+            last_progress, said_layer = now, layer
             left = (now - start) * (1 - fraction) / fraction if fraction > 0 else None
             self._progress(request, analysis, layer, min(1.0, max(0.0, float(fraction))), left)
 

@@ -121,6 +121,8 @@ def test_layers_arrive_as_they_were_made_with_progress_and_seconds(start: Start)
         replies.append(hear(engine))
     layers = [reply for reply in replies if reply["type"] == "layer"]
     assert [reply["layer"] for reply in layers] == [2, 0]
+    # However fast they come, each is said: the next may take long.
+    assert [reply["layer"] for reply in replies if reply["type"] == "progress"] == [None, 2, 0]
     for reply in layers:
         expected = expected_layer("cam", reply["layer"])
         assert LayerResult.from_bytes(reply["entry"]).arrays["heat"].tobytes() == expected.arrays["heat"].tobytes()

@@ -100,6 +100,16 @@ async def test_tmux_gets_half_blocks(tmux: type[Tmux], run_file: Path) -> None:
     assert SIXEL not in inside.out.read_bytes()
 
 
+def test_a_window_of_tmux_that_has_grown_is_left_as_it_was(tmux: type[Tmux], run_file: Path) -> None:
+    inside = tmux(COMMAND, run_file)
+    wait_until(lambda: "q quit" in inside.text, "the explorer")
+    inside("resize-window", "-x", str(COLUMNS + 20), "-y", str(LINES + 6))
+    wait_until(lambda: "q quit" in "".join(inside.text.splitlines()[LINES + 5 :]), "the larger explorer")
+    inside("send-keys", "q")
+    wait_until(lambda: "cliff" not in inside.text, "the end")
+    assert not inside.text.strip()
+
+
 def test_tmux_gets_what_is_asked_for(tmux: type[Tmux], run_file: Path) -> None:
     inside = tmux(COMMAND, run_file, "--graphics", "sixel")
     wait_until(lambda: inside.out.exists() and SIXEL in inside.out.read_bytes(), "sixel")

@@ -35,6 +35,9 @@ LEAVE_S = 0.5
 END_S = 3.0
 """A line that takes nothing is given up after this."""
 PIECE_BYTES = 16 << 10
+CLEAR = "\x1b[H\x1b[2J"
+"""Before the alternate screen is left: tmux 3.3 wraps wide rows again when its window has grown meanwhile, and what
+they push up comes to lie above the prompt."""
 LOOK_S = 1.0
 """How often it is looked whether the terminal is still there."""
 
@@ -228,6 +231,7 @@ class LineDriver(LinuxDriver):
         """Gives the terminal back, as it was."""
         if self.line is not None:
             self._steady.leave_screen()
+        self.write(CLEAR)
         super().stop_application_mode()
 
     def _sigcont_application(self, *_: object) -> None:
