@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import logging
 import multiprocessing
 import secrets
 import sys
@@ -32,6 +33,8 @@ def main() -> int:
     parser.add_argument("--list", action="store_true", help="names and sentences")
     parser.add_argument("--document", action="store_true", help="write docs/promises.md anew from what is kept")
     options = parser.parse_args()
+    # What is logged of each damaged file would bury the figures.
+    logging.getLogger("flowtui").addHandler(logging.NullHandler())
     try:
         promises = chosen(options.names)
     except KeyError as error:

@@ -162,7 +162,8 @@ PROMISES = (
         "fuzz",
         "A cache entry that was changed on disk is never taken for an array: `cache verify` finds it, the user is told "
         "once, and it is computed again",
-        100_000 // len(KEYS),
+        # A few changes leave an entry as good as it was, and do not count.
+        101_000 // len(KEYS),
         12,
         _mutations,
     ),
