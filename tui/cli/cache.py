@@ -11,7 +11,7 @@ from flowtui.errors import CheckFailedError
 from .options import Json, read_size, show_size
 from .output import help_without_command, note, write
 
-cache = typer.Typer(help="Look after the layers kept on disk.", rich_markup_mode=None)
+cache = typer.Typer(help="Look after the layers kept on disk.", rich_markup_mode=None, add_completion=False)
 
 
 @cache.callback(invoke_without_command=True)

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import logging
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Never
@@ -12,6 +14,7 @@ from flowtui.cache.runfile import write_plain
 from flowtui.errors import KINDS, CancelledError, FlowtuiError
 from flowtui.tui import readfile
 from flowtui.tui.cli import entry
+from flowtui.tui.cli.app import COMMANDS, HIDDEN, Commands
 from tests.factories import random_run
 
 
@@ -130,3 +133,23 @@ def test_a_file_alone_is_explored(run_file: Path, capsys: pytest.CaptureFixture[
     assert "explorer needs a terminal" in capsys.readouterr().err
     assert entry.run(["missing.pkl"]) == 3
     assert "missing.pkl" in capsys.readouterr().err
+
+
+def test_every_command_can_be_made_and_says_what_it_is_for() -> None:
+    commands = Commands()
+    assert list(commands) == list(COMMANDS)
+    for name, text in COMMANDS.items():
+        assert commands[name].name == name
+        assert commands[name].help
+        assert len(text) <= 60, "it is cut in a terminal of 80 columns"
+    assert [name for name in commands if commands[name].hidden] == list(HIDDEN)
+
+
+def test_the_list_of_commands_loads_none_of_them() -> None:
+    code = (
+        "import sys\nfrom flowtui.tui.cli.entry import run\nassert run(['--help']) == 0\n"
+        "print([m for m in sys.modules if m.startswith('flowtui.engine') or m.startswith('flowtui.tui.cli.')])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.splitlines()[-1].strip("[]").replace("'", "").split(", "))
+    assert loaded == {f"flowtui.tui.cli.{name}" for name in ("app", "entry", "output")}
