@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from flowtui.cache.runfile import read_plain
 from flowtui.engine.results import Run
-from flowtui.engine.sweeps.result import Sweep, is_sweep
+from flowtui.engine.sweeps.kind import is_sweep
+
+if TYPE_CHECKING:
+    from flowtui.engine.sweeps.result import Sweep
 
 
 def read_file(path: Path) -> Run | Sweep:
@@ -16,4 +20,8 @@ def read_file(path: Path) -> Run | Sweep:
         RunFileError: It is neither, or it is damaged or hostile.
     """
     plain = read_plain(path)
-    return Sweep.from_plain(plain) if is_sweep(plain) else Run.from_plain(plain)
+    if is_sweep(plain):
+        from flowtui.engine.sweeps.result import Sweep
+
+        return Sweep.from_plain(plain)
+    return Run.from_plain(plain)

@@ -23,7 +23,8 @@ from flowtui.engine.results import MAX_SIZE, ModelInfo
 from flowtui.engine.sequence import as_text, as_whole
 from flowtui.errors import RunFileError, UsageError
 
-FORMAT = "flowtui-sweep"
+from .kind import FORMAT, is_sweep
+
 VERSION = 1
 
 Floats = NDArray[np.float32]
@@ -250,11 +251,6 @@ class Sweep:
         ) as error:
             reason = shown(str(error))[:200]
             raise RunFileError(f"The sweep's content is not valid: {type(error).__name__}: {reason}.") from error
-
-
-def is_sweep(plain: object) -> bool:
-    """Whether plain data claims to be a sweep, and not a run."""
-    return isinstance(plain, dict) and plain.get("format") == FORMAT
 
 
 _ARRAYS = {"text": np.uint16, "logprob": np.float32, "kl": np.float32, "same": np.bool_}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import ComposeResult, SystemCommand
 from textual.binding import BindingType
@@ -14,7 +14,6 @@ from textual.notifications import SeverityLevel
 from textual.screen import Screen
 
 from flowtui.engine.results import Run
-from flowtui.engine.sweeps.result import Sweep
 from flowtui.tui.config import Config
 from flowtui.tui.draw.graphics import Graphics, HalfBlock
 
@@ -24,7 +23,6 @@ from .browsing import Browsing
 from .computing import Engine
 from .copying import layer_text
 from .curveview import CurvePanel
-from .dialogs import ExportScreen, HelpScreen, help_text
 from .exporting import EXPORTS, Export, export_choice, export_folder
 from .groups import GroupsPanel
 from .header import HeaderPanel
@@ -34,6 +32,9 @@ from .mapview import MapPanel
 from .scrubberview import ScrubberPanel
 from .statusbar import StatusPanel
 from .tabbar import TabBar
+
+if TYPE_CHECKING:
+    from flowtui.engine.sweeps.result import Sweep
 
 
 class ExplorerApp(Inspecting, ItemAsking, Browsing):
@@ -96,6 +97,8 @@ class ExplorerApp(Inspecting, ItemAsking, Browsing):
 
     def action_export(self) -> None:
         """Asks what to write, and writes it."""
+        from .dialogs import ExportScreen
+
         folder = export_folder(self._path)
         screen = ExportScreen(str(folder), [choice.title for choice in EXPORTS])
         self.push_screen(screen, partial(self.export, EXPORTS, folder, self._write_run))
@@ -105,6 +108,8 @@ class ExplorerApp(Inspecting, ItemAsking, Browsing):
 
     def action_help(self) -> None:
         """Keys and how to read the panels."""
+        from .dialogs import HelpScreen, help_text
+
         self.push_screen(HelpScreen(help_text(self.facts.run, self.keys(), self._view)))
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:

@@ -6,17 +6,16 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from functools import partial
+from typing import TYPE_CHECKING
 
 from textual import work
 from textual.message import Message
 
-from flowtui.engine.replies import Progress
 from flowtui.engine.results import Run
 from flowtui.engine.spec import Parameters, RunSpec
 from flowtui.tui.text import visible
 
 from . import computing
-from .askscreen import AskScreen
 from .banner import show_banner
 from .frame import Busy
 from .look import look_from_plain
@@ -26,6 +25,9 @@ from .question import Question, analyses_for, spec_for
 from .recent import recent, used_model
 from .runname import free_name
 from .session import Session
+
+if TYPE_CHECKING:
+    from flowtui.engine.replies import Progress
 
 
 class Answered(Message):
@@ -57,6 +59,8 @@ class Asking(Opening):
 
     async def action_ask(self) -> None:
         """Asks what to ask, unless something is being computed."""
+        from .askscreen import AskScreen
+
         session, engine = self.session, self.free_engine()
         if engine is None:
             return

@@ -7,14 +7,16 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from textual.notifications import SeverityLevel
 
 from flowtui.engine.results import Run
-from flowtui.engine.sweeps.result import Sweep
 from flowtui.errors import FlowtuiError
 from flowtui.tui.made_from import MADE_FROM
+
+if TYPE_CHECKING:
+    from flowtui.engine.sweeps.result import Sweep
 
 log = logging.getLogger(__name__)
 

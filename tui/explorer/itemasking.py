@@ -15,10 +15,9 @@ from flowtui.errors import FlowtuiError
 
 from . import computing
 from .asking import Asking, answered
-from .itemspec import item_spec
 from .look import Look
+from .opensweep import OpenSweep
 from .session import Session
-from .sweepscreen import OpenSweep
 
 MAX_NAME = 60
 
@@ -44,6 +43,8 @@ class ItemAsking(Asking):
 
     @work(group="item")
     async def _open_item(self, sweep: OpenSweep, item: int, origin: Path) -> None:
+        from .itemspec import item_spec
+
         try:
             # Images may lie on a slow disk.
             spec = await asyncio.to_thread(item_spec, sweep.facts.sweep, item, self.images)

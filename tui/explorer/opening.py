@@ -11,10 +11,10 @@ from flowtui.engine.results import Run
 from flowtui.errors import FlowtuiError
 from flowtui.tui.readfile import read_file
 
+from .opensweep import OpenSweep
 from .recent import opened_run
 from .session import Session
 from .sweeping import Sweeping
-from .sweepscreen import OpenSweep
 from .tabbar import TabPicked
 
 

@@ -13,7 +13,6 @@ from flowtui.tui.draw.ink import Ink
 from .facts import Facts, Gap, Heat
 from .frame import Frame
 from .gridcells import Cell, GridCells
-from .lensfacts import lens_facts
 from .look import Look
 
 
@@ -98,6 +97,8 @@ def spot_line(ink: Ink, width: int, spot: Spot, hint: str) -> Strip:
 
 def _word(facts: Facts, layer: int, token: int) -> str:
     """What the logit lens reads at an image token."""
+    from .lensfacts import lens_facts
+
     numbers = lens_facts(facts)
     patches = numbers.patches(layer) if numbers.there else None
     if patches is None:

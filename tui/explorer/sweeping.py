@@ -6,24 +6,27 @@ import asyncio
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from textual import work
 from textual.notifications import SeverityLevel
 
 from flowtui.engine.results import Run
-from flowtui.engine.sweeps.result import Sweep
 from flowtui.tui.config import Config
 from flowtui.tui.draw.graphics import Graphics
 
 from . import computing
 from .exporting import Export, export_screen
 from .memory import read_sweep_look, remember_sweep
-from .pictured import screen_svg
+from .opensweep import CurveFound, OpenSweep
 from .question import full_name
 from .session import Session
-from .sweepfacts import SweepFacts
-from .sweepscreen import CurveFound, OpenSweep, SweepScreen
 from .working import Working
+
+if TYPE_CHECKING:
+    from flowtui.engine.sweeps.result import Sweep
+
+    from .sweepscreen import SweepScreen
 
 Writer = Callable[[Export, Path], tuple[str, SeverityLevel]]
 """Writes a choice into a folder, and says what came of it."""
@@ -65,11 +68,17 @@ class Sweeping(Working):
 
     def new_sweep(self, sweep: Sweep, path: Path | None) -> OpenSweep:
         """A sweep that is looked at as it was left the last time. Reads files."""
+        from .sweepfacts import SweepFacts
+
         return OpenSweep(SweepFacts(sweep), path, read_sweep_look(self._state_file, sweep))
 
     @property
     def sweep_screen(self) -> SweepScreen | None:
         """The sweep's screen, where there is one; a dialog may lie over it."""
+        if not self.sweeps:
+            return None
+        from .sweepscreen import SweepScreen
+
         return next((one for one in reversed(self.screen_stack) if isinstance(one, SweepScreen)), None)
 
     @property
@@ -102,6 +111,8 @@ class Sweeping(Working):
         """Brings an open sweep on screen."""
         self.show_runs()
         self.sweep, self.sweep_is_open = sweep, True
+        from .sweepscreen import SweepScreen
+
         self.push_screen(SweepScreen(sweep))
 
     def show_runs(self) -> None:
@@ -176,6 +187,8 @@ class Sweeping(Working):
                 self._write(partial(write, choice, folder))
 
     def _write_screen(self, choice: Export, folder: Path) -> None:
+        from .pictured import screen_svg
+
         over = self.sweep_screen
         name, title = ("sweep", over.sweep.title) if over is not None else (self.look.view, self.session.title)
         # A picture of what is there now; drawing it as PNG takes longer.

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, cast
 
 from textual import events
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.geometry import Region
-from textual.message import Message
 from textual.screen import ModalScreen
 from textual.strip import Strip
 from textual.widget import Widget
@@ -22,8 +20,8 @@ from flowtui.tui.text import visible
 
 from .dialogs import ExportScreen, HelpScreen
 from .exporting import SWEEP_EXPORTS, export_folder, export_sweep
+from .opensweep import CurveFound, OpenSweep
 from .sweepcopy import sweep_text
-from .sweepfacts import SweepFacts
 from .sweephelp import sweep_help
 from .sweepkeys import SWEEP_BINDINGS, sweep_hints
 from .sweeplook import SweepLook
@@ -34,48 +32,6 @@ if TYPE_CHECKING:
     from .itemasking import ItemAsking
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(eq=False)
-class OpenSweep:
-    """A sweep that is open.
-
-    Attributes:
-        facts: Its numbers.
-        path: Its file, or None.
-        look: What is shown of it.
-        problems: Why a curve has no cliff, by metric and way of cutting.
-        finding: What is being looked for.
-        to_cliff: Whether to go to the cliff as soon as it is found.
-    """
-
-    facts: SweepFacts
-    path: Path | None
-    look: SweepLook = field(default_factory=SweepLook)
-    problems: dict[tuple[int, int], str] = field(default_factory=dict)
-    finding: set[tuple[int, int]] = field(default_factory=set)
-    to_cliff: bool = False
-
-    @property
-    def title(self) -> str:
-        """The file's name, safe to show, or ""."""
-        return "" if self.path is None else visible(self.path.name)
-
-
-class CurveFound(Message):
-    """A search for a cliff is over.
-
-    Attributes:
-        facts: Of the sweep.
-        key: Metric and way of cutting.
-        problem: Why nothing was found, or "".
-    """
-
-    def __init__(self, facts: SweepFacts, key: tuple[int, int], problem: str) -> None:
-        super().__init__()
-        self.facts = facts
-        self.key = key
-        self.problem = problem
 
 
 class SweepPanel(Widget):

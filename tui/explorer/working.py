@@ -23,7 +23,6 @@ from flowtui.tui.text import visible
 
 from . import computing
 from .banner import EngineLost, show_banner
-from .dialogs import ConfirmScreen
 from .frame import Busy
 from .question import full_name
 from .session import Session
@@ -116,6 +115,8 @@ class Working(Shell):
         if model == DEMO_MODEL or (model, revision) in self._trusted or model not in self._named_by_files():
             start(engine)
         else:
+            from .dialogs import ConfirmScreen
+
             exactly = f" in revision “{visible(revision)}”" if revision else ""
             question = f"Load the model “{visible(model)}”{exactly}, which this file names, and compute with it?"
             self.push_screen(ConfirmScreen(question), partial(self._confirmed, model, revision, start))

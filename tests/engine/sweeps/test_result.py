@@ -12,7 +12,8 @@ import pytest
 
 from flowtui.cache.runfile import read_plain, write_plain
 from flowtui.engine.results import Run
-from flowtui.engine.sweeps.result import Sweep, is_sweep
+from flowtui.engine.sweeps.kind import is_sweep
+from flowtui.engine.sweeps.result import Sweep
 from flowtui.errors import RunFileError, UsageError
 from tests.factories import random_run, random_sweep
 

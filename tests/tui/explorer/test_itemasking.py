@@ -14,9 +14,9 @@ from flowtui.tui.explorer.app import ExplorerApp
 from flowtui.tui.explorer.dialogs import ConfirmScreen
 from flowtui.tui.explorer.itemasking import run_file
 from flowtui.tui.explorer.itemspec import item_spec
+from flowtui.tui.explorer.opensweep import OpenSweep
 from flowtui.tui.explorer.sweepfacts import SweepFacts
 from flowtui.tui.explorer.sweeplook import SweepLook
-from flowtui.tui.explorer.sweepscreen import OpenSweep
 from tests.factories import png, random_run, random_sweep
 from tests.tui.explorer.sweeps import found_facts, screen_text
 
