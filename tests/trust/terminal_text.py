@@ -147,8 +147,9 @@ def _prepare(folder: Path, case: int) -> dict[str, str]:
     (folder / "picture.png").write_bytes(b"hello")
     hostile_cache(folder / "cache" / "layers", case)
     (folder / "config" / "flowtui").mkdir(parents=True)
-    keys = json.dumps(text.replace("\x7f", "\x01"))
-    (folder / "config" / "flowtui" / "config.toml").write_text(f"theme = {keys}\n", encoding="utf-8")
+    # As TOML wants it: control characters escaped, others as they are.
+    keys = json.dumps(text.replace("\x7f", "\x01"), ensure_ascii=False)
+    (folder / "config" / "flowtui" / "config.toml").write_text(f"theme = {keys}\n", encoding="utf-8", errors="replace")
     shown = text.replace("\0", "")
     return environment(folder, XDG_CONFIG_HOME=str(folder / "config"), TERM_PROGRAM=shown, FLOWTUI_ENGINE="local")
 

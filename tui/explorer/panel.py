@@ -15,6 +15,7 @@ from flowtui.tui.draw.cells import fit
 from .facts import Facts
 from .frame import Frame
 from .placed import Placed
+from .screencells import prepare
 
 MAX_KEPT = 24
 """States that a panel keeps as they were drawn."""
@@ -76,7 +77,7 @@ class Panel(Widget):
         if not self.is_on_screen or self._key(frame) in self._states:
             return False
         pictures = self.pictures
-        self._state_of(frame)
+        prepare(self._state_of(frame).lines, self.app.console)
         self.pictures = pictures
         return True
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from rich.cells import get_character_cell_size
 from rich.color import ColorSystem
+from rich.color_triplet import ColorTriplet
 from rich.style import Style
 from textual._compositor import ChopsUpdate, CompositorUpdate, LayoutUpdate
 from textual.strip import Strip
@@ -22,9 +23,6 @@ UNKNOWN: Cell = ("", "?")
 """A cell that may show anything: equal to none that is drawn."""
 Parts = tuple[str, str, str]
 """Parameters of attributes, foreground and background."""
-MAX_STYLES = 1 << 16
-_PARTS: dict[str, Parts] = {}
-"""What was taken apart before."""
 RESET = "\x1b[0m"
 MOVE_CELLS = 6
 """Sending so many cells that are there already costs no more than moving the cursor over them."""
@@ -84,7 +82,7 @@ class _Difference(CompositorUpdate):
 
     def render_segments(self, console: Console) -> str:
         """Raw data with escape sequences."""
-        return self._cells.encode(self._update, console._color_system or ColorSystem.TRUECOLOR)
+        return self._cells.encode(self._update, _colours(console))
 
 
 class _Pen:
@@ -100,10 +98,18 @@ class _Pen:
         out, sgr = self._out, self._sgr
         if self._at != (y, x):
             out.append(f"\x1b[{y + 1};{x + 1}H")
+        # Every cell of a picture comes by here: what it is compared with stays taken apart.
+        attributes, front, back = _parts(sgr)
         for character, wanted in cells:
-            if wanted != sgr and not (character == " " and _same_blank(sgr, wanted)):
-                out.append(_change(sgr, wanted))
+            if wanted != sgr:
+                parts = _parts(wanted)
+                if character == " " and parts[2] == back and not attributes and not parts[0]:
+                    # A blank looks the same: the colour of its text does not count.
+                    out.append(" ")
+                    continue
+                out.append(_change(sgr, (attributes, front, back), wanted, parts))
                 sgr = wanted
+                attributes, front, back = parts
             out.append(character)
         self._sgr = sgr
         self._at = (y, x + len(cells))
@@ -116,6 +122,16 @@ class _Pen:
     def text(self) -> str:
         """All of it; the terminal is left with plain text."""
         return "".join(self._out) + (RESET if self._sgr else "")
+
+
+def prepare(strips: Iterable[Strip], console: Console) -> None:
+    """Works out the styles of what will be sent later."""
+    for strip in strips:
+        _cells(strip, _colours(console))
+
+
+def _colours(console: Console) -> ColorSystem:
+    return console._color_system or ColorSystem.TRUECOLOR
 
 
 def update_size(update: LayoutUpdate | ChopsUpdate) -> tuple[int, int]:
@@ -169,10 +185,21 @@ def _sgr(style: Style, colours: ColorSystem) -> str:
         or back.triplet is None
     ):
         return Strip.render_ansi(style, colours)
-    parts = ("", "38;2;{};{};{}".format(*front.triplet), "48;2;{};{};{}".format(*back.triplet))
-    sgr = style._ansi = f"{parts[1]};{parts[2]}"
-    _remember(sgr, parts)
+    sgr = style._ansi = f"{_front(front.triplet)};{_back(back.triplet)}"
     return sgr
+
+
+# Colours come again in other pairs: their text is most of what a new pair costs.
+
+
+@lru_cache(maxsize=1 << 15)
+def _front(colour: ColorTriplet) -> str:
+    return f"38;2;{colour[0]};{colour[1]};{colour[2]}"
+
+
+@lru_cache(maxsize=1 << 15)
+def _back(colour: ColorTriplet) -> str:
+    return f"48;2;{colour[0]};{colour[1]};{colour[2]}"
 
 
 @lru_cache(maxsize=4096)
@@ -197,26 +224,15 @@ def _runs(old: list[Cell], new: list[Cell]) -> Iterable[tuple[int, int]]:
     return runs
 
 
-@lru_cache(maxsize=1 << 16)
-def _same_blank(a: str, b: str) -> bool:
-    """Whether a blank looks the same in both styles: the colour of its text does not count."""
-    one, other = _parts(a), _parts(b)
-    return one[0] == other[0] == "" and one[2] == other[2]
-
-
 def _parts(sgr: str) -> Parts:
     """Parameters of attributes, foreground and background."""
-    known = _PARTS.get(sgr)
-    return known if known is not None else _remember(sgr, _split(sgr))
+    # Two true colours and no more, as in pictures: too many to remember, and quickly taken apart.
+    if sgr.startswith("38;2;") and (cut := sgr.find(";48;2;")) > 0:
+        return "", sgr[:cut], sgr[cut + 1 :]
+    return _split(sgr)
 
 
-def _remember(sgr: str, parts: Parts) -> Parts:
-    if len(_PARTS) >= MAX_STYLES:
-        _PARTS.clear()
-    _PARTS[sgr] = parts
-    return parts
-
-
+@lru_cache(maxsize=1 << 12)
 def _split(sgr: str) -> Parts:
     attributes, front, back = [], "", ""
     numbers = iter(sgr.split(";") if sgr else ())
@@ -234,13 +250,13 @@ def _split(sgr: str) -> Parts:
     return ";".join(attributes), front, back
 
 
-def _change(old: str, new: str) -> str:
-    """The code that turns one style into the other."""
+def _change(old: str, before: Parts, new: str, parts: Parts) -> str:
+    """The code that turns one style into the other; each comes whole and taken apart."""
     if not new:
         return RESET
-    attributes, front, back = _parts(new)
-    before = _parts(old)
+    attributes, front, back = parts
     if attributes != before[0] or (before[1] and not front) or (before[2] and not back):
         return f"\x1b[0;{new}m" if old else f"\x1b[{new}m"
-    changed = [part for part, was in ((front, before[1]), (back, before[2])) if part != was]
-    return f"\x1b[{';'.join(changed)}m"
+    if back == before[2]:
+        return f"\x1b[{front}m"
+    return f"\x1b[{back}m" if front == before[1] else f"\x1b[{front};{back}m"
