@@ -24,11 +24,25 @@ def check_folder(folder: Path, *, trust_remote_code: bool = False) -> None:
     """Looks at a folder before anything in it is read.
 
     Args:
-        folder: A model's directory, or the snapshot of one in a Hugging Face cache.
+        folder: A model's directory.
         trust_remote_code: Whether code that comes with the model may run; pickled weights are such code.
 
     Raises:
-        ModelError: A file leads out of it or is too large, an index names weights elsewhere, or weights are pickled.
+        ModelError: As `check_links`; or weights are pickled.
+    """
+    check_links(folder)
+    if not trust_remote_code:
+        _check_pickled(folder)
+
+
+def check_links(folder: Path) -> None:
+    """Looks at where the files of a folder lead, and at their sizes.
+
+    Args:
+        folder: A model's directory, or the snapshot of one in a Hugging Face cache.
+
+    Raises:
+        ModelError: A file leads out of it or is too large, or an index names weights elsewhere.
     """
     own = _own_places(folder)
     for path in _files(folder):
@@ -41,8 +55,6 @@ def check_folder(folder: Path, *, trust_remote_code: bool = False) -> None:
             raise ModelError(f"{path} is larger than any file of its kind.", "Get the files again.")
     for index in folder.glob("*.index.json"):
         _check_index(index)
-    if not trust_remote_code:
-        _check_pickled(folder)
 
 
 def _own_places(folder: Path) -> tuple[Path, ...]:

@@ -24,7 +24,7 @@ from transformers.utils.hub import cached_file
 from flowtui.errors import ModelError, UnsupportedModelError, UsageError
 
 from .families import FAMILIES
-from .folder import check_folder
+from .folder import check_folder, check_links
 from .loaded import Loaded
 from .place import fingerprint, resolve_model
 from .processors import load_processor
@@ -90,6 +90,12 @@ def open_model(
         common["revision"] = None
         common["local_files_only"] = True
     with explaining(name):
+        if not Path(place).is_dir():
+            # As much as a Hugging Face cache has of it by now; pickled weights there need not be the ones to be read.
+            snapshot = Path(str(cached_file(place, "config.json", **common))).parent
+            check_links(snapshot)
+            # Whatever a branch points to by then: processor and weights are of the same commit, and the run names it.
+            common["revision"] = snapshot.name
         config = AutoConfig.from_pretrained(place, **common)
         _check_family(name, config)
         _check_kernel(name, config)
@@ -268,7 +274,7 @@ def describe(
     return ModelInfo(
         name=opened.name,
         directory=None if directory is None else str(directory),
-        revision=None if opened.directory else getattr(opened.config, "_commit_hash", None),
+        revision=opened.common["revision"],
         family=model.config.model_type,
         fingerprint=files_hash,
         layers=len(decoder.layers),

@@ -164,6 +164,28 @@ def test_an_id_without_a_network_names_what_to_do(monkeypatch: pytest.MonkeyPatc
     assert "local directory" in caught.value.hint
 
 
+def test_links_in_the_hubs_cache_lead_to_its_own_blobs(
+    tiny_directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cached = tmp_path / "models--some--model"
+    snapshot = cached / "snapshots" / ("0" * 40)
+    shutil.copytree(tiny_directory, snapshot)
+    (cached / "blobs").mkdir()
+    (cached / "refs").mkdir()
+    (cached / "refs" / "main").write_text("0" * 40)
+    (snapshot / "config.json").rename(cached / "blobs" / "1")
+    (snapshot / "config.json").symlink_to("../../blobs/1")
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("transformers.utils.hub.constants.HF_HUB_CACHE", str(tmp_path))
+    assert load_model("some/model", device="cpu").info.revision == "0" * 40
+    (tmp_path / "secret").write_text("secret")
+    (snapshot / "chat_template.jinja").unlink(missing_ok=True)
+    (snapshot / "chat_template.jinja").symlink_to(tmp_path / "secret")
+    with pytest.raises(ModelError, match="leads out"):
+        load_model("some/model", device="cpu")
+
+
 def test_loading_writes_nothing(tiny_directory: Path, capfd: pytest.CaptureFixture[str]) -> None:
     _load(tiny_directory)
     assert capfd.readouterr() == ("", "")
