@@ -15,9 +15,16 @@ from textual.strip import Strip
 UPPER = "▀"
 
 
-@lru_cache(maxsize=1 << 15)
-def _style(upper: int, lower: int) -> Style:
-    return Style.from_color(_colour(upper), _colour(lower))
+_STYLES: dict[int, Style] = {}
+"""By both colours, packed into one number: every cell of a picture comes by here."""
+MAX_STYLES = 1 << 15
+
+
+def _style(pair: int) -> Style:
+    if len(_STYLES) >= MAX_STYLES:
+        _STYLES.clear()
+    style = _STYLES[pair] = Style.from_color(_colour(pair >> 24), _colour(pair & 0xFFFFFF))
+    return style
 
 
 @lru_cache(maxsize=1 << 15)
@@ -42,12 +49,13 @@ def half_blocks(rgb: NDArray[np.uint8]) -> list[Strip]:
     if height % 2:
         raise ValueError(f"half blocks need an even number of pixel rows, not {height}")
     # Two bits less of colour are not seen in cells this large, and make neighbours alike: shorter lines to send.
-    packed = (rgb & 0xFC).astype(np.int32) @ np.array([65536, 256, 1])
+    packed = (rgb & 0xFC).astype(np.int64) @ np.array([65536, 256, 1])
+    pairs = packed[0::2] << 24 | packed[1::2]
+    known = _STYLES.get
     strips = []
-    for upper, lower in zip(packed[0::2], packed[1::2], strict=True):
-        changes = np.flatnonzero((upper[1:] != upper[:-1]) | (lower[1:] != lower[:-1])) + 1
-        starts = [0, *changes.tolist()] if width else []
-        counts = np.diff([*starts, width]).tolist()
-        colours = zip(upper[starts].tolist(), lower[starts].tolist(), counts, strict=True)
-        strips.append(Strip([Segment(UPPER * count, _style(above, below)) for above, below, count in colours], width))
+    for row in pairs:
+        starts = np.flatnonzero(np.diff(row, prepend=-1))
+        counts = np.diff(starts, append=width).tolist()
+        cells = zip(row[starts].tolist(), counts, strict=True)
+        strips.append(Strip([Segment(UPPER * count, known(pair) or _style(pair)) for pair, count in cells], width))
     return strips

@@ -24,6 +24,10 @@ from .screencells import ScreenCells
 log = logging.getLogger(__name__)
 
 
+FRAME_OBJECTS = 50_000
+"""The collector looks after so many new objects: some ten frames. By default it would several times in each."""
+
+
 class SteadyApp(App[None]):
     """Sends differences between frames, and the newest state only once the line has room for it.
 
@@ -50,6 +54,7 @@ class SteadyApp(App[None]):
         """The first screen is there. What was made until now stays, so the collector need never look at it again."""
         if not self._tested:
             gc.freeze()
+            gc.set_threshold(FRAME_OBJECTS)
             gc.enable()
 
     def draw(self) -> None:
