@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -168,6 +169,15 @@ class Shell(SteadyApp):
         for panel in panels:
             panel.show(frame)
         self._draw_ahead(panels, frame)
+
+    def prepare(self, enough: Callable[[], bool]) -> None:
+        """Draws the panels of the state on their own, for the moment in which the line can take it."""
+        if self.sessions:
+            frame = self._frame_of(self.look)
+            for panel in self.screen_stack[0].query(Panel):
+                if enough():
+                    return
+                panel.prepare(frame)
 
     def _frame_of(self, look: Look) -> Frame:
         width = max(1, self.size.width - 2)

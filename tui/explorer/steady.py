@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -61,13 +61,18 @@ class SteadyApp(App[None]):
         """Draws the state as it is now."""
         raise NotImplementedError
 
+    def prepare(self, enough: Callable[[], bool]) -> None:
+        """Works out what `draw` will need, until it is enough."""
+
     def draw_soon(self) -> None:
         """Draws when nothing else is to be done and the line has room: many changes in between become one frame."""
         self._stale = True
         self.check_idle()
 
     def on_idle(self) -> None:
-        """Draws what has changed."""
+        """Draws what has changed, or works it out while the line has no room for it."""
+        if self._stale and not self._line_has_room:
+            self.prepare(lambda: self._line_has_room)
         if self._stale and self._line_has_room:
             self._stale = False
             self.draw()

@@ -99,6 +99,11 @@ class Sweeping(Working):
         else:
             super().draw()
 
+    def prepare(self, enough: Callable[[], bool]) -> None:
+        """As the runs do; a sweep is drawn fast enough."""
+        if self.sweep_screen is None:
+            super().prepare(enough)
+
     # From one to the other
 
     def add_sweep(self, sweep: OpenSweep) -> None:

@@ -65,6 +65,31 @@ async def test_nothing_is_drawn_while_the_line_is_full_and_then_only_the_newest_
         assert "layer 5/31" in shown(app)
 
 
+async def test_the_panels_are_drawn_while_the_line_is_full(monkeypatch: pytest.MonkeyPatch) -> None:
+    layers: list[int] = []
+    draw = MapPanel.draw
+
+    def counted(self: MapPanel, frame: Frame, width: int, height: int) -> object:
+        layers.append(frame.look.layer)
+        return draw(self, frame, width, height)
+
+    monkeypatch.setattr(MapPanel, "draw", counted)
+    app = Counted(RUN)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await pilot.pause()
+        app.room = False
+        await pilot.press("G")
+        await pilot.pause()
+        assert layers[-1] == 31
+        assert "layer 0/31" in shown(app)
+        layers.clear()
+        app.room = True
+        app.on_line_room()
+        await pilot.pause()
+        assert "layer 31/31" in shown(app)
+        assert 31 not in layers, "it is drawn once"
+
+
 async def until(app: ExplorerApp, done: asyncio.Event) -> None:
     await asyncio.wait_for(done.wait(), 20)
 
