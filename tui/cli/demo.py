@@ -33,9 +33,9 @@ def demo(
     from flowtui.tui.text import visible
 
     from .compute import Work, create, finish, open_cache
-    from .explore import on_terminal
     from .files import demo_file
     from .progress import Reporter
+    from .screen import on_terminal
 
     example = first_of(KIND)
     spec = RunSpec(model=DEMO_MODEL, images=(example.image.read_bytes(),), question=example.question, device="cpu")

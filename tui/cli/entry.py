@@ -6,14 +6,13 @@ import os
 import sys
 from collections.abc import Sequence
 from logging import getLogger
+from pathlib import Path
 from typing import NoReturn
-
-import typer
 
 from flowtui.errors import CancelledError, FlowtuiError
 
-from .app import app
 from .output import discard_stdout, error, note
+from .screen import explore_files, files_alone
 
 EXIT_CANCELLED = 130
 EXIT_UNEXPECTED = 1
@@ -54,17 +53,11 @@ def run(argv: Sequence[str]) -> int:
 
 def _run(argv: Sequence[str]) -> int:
     try:
-        code = app(args=list(argv), prog_name="flowtui", standalone_mode=False)
-        if code == EXIT_CANCELLED:
-            note("Cancelled.")
-        return code if isinstance(code, int) else 0
-    except (KeyboardInterrupt, typer.Abort, CancelledError):
+        files = files_alone(argv)
+        return _explore(files) if files else _command(argv)
+    except (KeyboardInterrupt, CancelledError):
         note("Cancelled.")
         return EXIT_CANCELLED
-    except typer.TyperException as failure:
-        context = getattr(failure, "ctx", None)
-        error(failure.format_message(), f"See: {context.command_path if context else 'flowtui'} --help")
-        return failure.exit_code
     except FlowtuiError as failure:
         error(failure.message, failure.hint)
         return failure.exit_code
@@ -75,6 +68,31 @@ def _run(argv: Sequence[str]) -> int:
         return EXIT_UNEXPECTED
     except Exception as failure:  # noqa: BLE001  (the last line of defence: no traceback reaches a user)
         return _unexpected(failure)
+
+
+def _explore(files: Sequence[Path]) -> int:
+    from flowtui.tui.logs import start_logging
+
+    start_logging()
+    return explore_files(files)
+
+
+def _command(argv: Sequence[str]) -> int:
+    import typer
+
+    from .app import app
+
+    try:
+        code = app(args=list(argv), prog_name="flowtui", standalone_mode=False)
+    except typer.Abort:
+        raise CancelledError("Cancelled.") from None
+    except typer.TyperException as failure:
+        context = getattr(failure, "ctx", None)
+        error(failure.format_message(), f"See: {context.command_path if context else 'flowtui'} --help")
+        return failure.exit_code
+    if code == EXIT_CANCELLED:
+        note("Cancelled.")
+    return code if isinstance(code, int) else 0
 
 
 def _unexpected(failure: Exception) -> int:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
-
-from typer import Context, Exit
+from typing import TYPE_CHECKING
 
 from flowtui.tui.text import visible
+
+if TYPE_CHECKING:
+    from typer import Context
 
 EXIT_BROKEN_PIPE = 141
 """What a shell reports for a program that SIGPIPE ended."""
@@ -23,6 +25,8 @@ def write(text: str) -> None:
         sys.stdout.write(text)
         sys.stdout.flush()
     except BrokenPipeError:
+        from typer import Exit
+
         discard_stdout()
         raise Exit(EXIT_BROKEN_PIPE) from None
 
@@ -52,6 +56,8 @@ def help_without_command(context: Context) -> None:
     Raises:
         Exit: It was missing.
     """
+    from typer import Exit
+
     if context.invoked_subcommand is None:
         write(context.get_help() + "\n")
         raise Exit

@@ -15,6 +15,7 @@ from flowtui.errors import KINDS, CancelledError, FlowtuiError
 from flowtui.tui import readfile
 from flowtui.tui.cli import entry
 from flowtui.tui.cli.app import COMMANDS, HIDDEN, Commands
+from flowtui.tui.cli.screen import files_alone
 from tests.factories import random_run
 
 
@@ -152,4 +153,34 @@ def test_the_list_of_commands_loads_none_of_them() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = set(done.stdout.splitlines()[-1].strip("[]").replace("'", "").split(", "))
-    assert loaded == {f"flowtui.tui.cli.{name}" for name in ("app", "entry", "output")}
+    assert loaded == {f"flowtui.tui.cli.{name}" for name in ("app", "entry", "output", "screen")}
+
+
+@pytest.mark.parametrize(
+    ("line", "files"),
+    [
+        ("a.pkl", ["a.pkl"]),
+        ("a.pkl b", ["a.pkl", "b"]),
+        ("explore a b.pkl", ["a", "b.pkl"]),
+        ("explore", []),
+        ("explore --help", []),
+        ("explore a.pkl --graphics ascii", []),
+        ("a.pkl -h", []),
+        ("show a.pkl", []),
+        ("explorer a.pkl", []),
+        ("", []),
+    ],
+)
+def test_what_asks_for_the_explorer_alone(line: str, files: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert files_alone(line.split()) == [Path(file) for file in files]
+    monkeypatch.setenv("_FLOWTUI_COMPLETE", "complete_bash")
+    assert files_alone(line.split()) == []
+
+
+@pytest.mark.parametrize("line", [["{}"], ["explore", "{}"], ["explore", "{}", "--graphics", "ascii"]])
+def test_the_explorer_alone_needs_no_typer_and_ends_alike(line: list[str], run_file: Path) -> None:
+    arguments = [word.format(run_file) for word in line]
+    code = f"import sys\nfrom flowtui.tui.cli.entry import run\nprint(run({arguments!r}), 'typer' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    assert done.stdout.split() == ["2", str("--graphics" in line)]
+    assert "explorer needs a terminal" in done.stderr
