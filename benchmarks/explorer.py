@@ -174,12 +174,12 @@ def opened(
     path: Path, speed: Speed | None = None, size: tuple[int, int] = (120, 40), graphics: str = "halfblock"
 ) -> Watched:
     """The explorer on a screen, with nothing remembered from before."""
-    return watched(explore(path, graphics), path, speed, size, kitty=graphics == "kitty")
+    return watched(explore(path), path, speed, size, graphics)
 
 
-def explore(path: Path, graphics: str = "halfblock") -> list[str]:
+def explore(path: Path) -> list[str]:
     """The command."""
-    return [COMMAND, "explore", str(path), "--graphics", graphics]
+    return [COMMAND, "explore", str(path)]
 
 
 def watched(
@@ -187,13 +187,12 @@ def watched(
     path: Path,
     speed: Speed | None = None,
     size: tuple[int, int] = (120, 40),
-    *,
-    kitty: bool = False,
+    graphics: str = "halfblock",
 ) -> Watched:
     """A program on a screen, with a home of its own beside a file."""
-    home = Path(tempfile.mkdtemp(dir=path.parent))
+    env = {**user_env(Path(tempfile.mkdtemp(dir=path.parent))), "FLOWTUI_GRAPHICS": graphics}
     columns, lines = size
-    return Watched(command, user_env(home), columns=columns, lines=lines, speed=speed, kitty=kitty)
+    return Watched(command, env, columns=columns, lines=lines, speed=speed, kitty=graphics == "kitty")
 
 
 def step(explorer: Watched, key: bytes) -> tuple[float, int]:
