@@ -14,6 +14,7 @@ from PIL import Image
 from transformers import LlavaForConditionalGeneration
 
 from flowtui.engine.demo.model import build_config, build_processor
+from flowtui.errors import KINDS, FlowtuiError
 from tests.e2e.terminal import COMMAND, Terminal
 
 ROOT = Path(__file__).parents[2]
@@ -58,6 +59,11 @@ def screen(readme_env: dict[str, str], folder: Path, request: pytest.FixtureRequ
 
 def test_the_readme_has_commands_and_names_what_is_tested_elsewhere() -> None:
     assert ELSEWHERE | INTERACTIVE | {"make demo"} <= set(commands())
+
+
+def test_the_readme_names_every_exit_code() -> None:
+    named = {int(code) for code in re.findall(r"^\| (\d+) \|", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE)}
+    assert named == {0} | {kind.exit_code for kind in KINDS.values()} | {FlowtuiError.exit_code}
 
 
 @pytest.mark.timeout(900)
