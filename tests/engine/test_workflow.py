@@ -255,9 +255,10 @@ async def test_an_engine_killed_in_the_middle_is_an_error_and_its_layers_survive
 
 @pytest.mark.parametrize("way", ["aclose", "cancel"])
 async def test_a_consumer_that_leaves_stops_the_engine_and_keeps_the_layers(
-    engines: Engines, no_engine: Callable[[], None], cache: LayerCache, way: str
+    engines: Engines, no_engine: Callable[[], None], cache: LayerCache, way: str, tmp_path: Path
 ) -> None:
-    engines(spin=3)
+    made = tmp_path / "made"
+    engines(spin=3, count=str(made))
     started: list[EngineClient] = []
     begin = EngineClient.start
 
@@ -271,6 +272,8 @@ async def test_a_consumer_that_leaves_stops_the_engine_and_keeps_the_layers(
         async with aclosing(complete(bare_run(), [CAM], cache=cache)) as updates:
             async for update in updates:
                 if update.result:
+                    while "cam 2" not in made.read_text():
+                        await asyncio.sleep(0.01)
                     first.set()
                     if way == "aclose":
                         return
