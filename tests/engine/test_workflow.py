@@ -257,8 +257,9 @@ async def test_an_engine_killed_in_the_middle_is_an_error_and_its_layers_survive
 async def test_a_consumer_that_leaves_stops_the_engine_and_keeps_the_layers(
     engines: Engines, no_engine: Callable[[], None], cache: LayerCache, way: str, tmp_path: Path
 ) -> None:
-    made = tmp_path / "made"
-    engines(spin=3, count=str(made))
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    engines(spin=3, first={"3": str(gate)})
     started: list[EngineClient] = []
     begin = EngineClient.start
 
@@ -272,8 +273,9 @@ async def test_a_consumer_that_leaves_stops_the_engine_and_keeps_the_layers(
         async with aclosing(complete(bare_run(), [CAM], cache=cache)) as updates:
             async for update in updates:
                 if update.result:
-                    while "cam 2" not in made.read_text():
-                        await asyncio.sleep(0.01)
+                    if not first.is_set():
+                        # Opens once the engine reads it, which is when it has made layers 0, 1 and 2.
+                        await asyncio.to_thread(gate.write_bytes, b"")
                     first.set()
                     if way == "aclose":
                         return

@@ -184,7 +184,9 @@ def _sgr(style: Style, colours: ColorSystem) -> str:
         or front.triplet is None
         or back.triplet is None
     ):
-        return Strip.render_ansi(style, colours)
+        # What Textual remembers it for is an equal style, which need not be this one.
+        sgr = style._ansi = Strip.render_ansi(style, colours)
+        return sgr
     sgr = style._ansi = f"{_front(front.triplet)};{_back(back.triplet)}"
     return sgr
 

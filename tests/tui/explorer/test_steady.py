@@ -65,6 +65,18 @@ async def test_nothing_is_drawn_while_the_line_is_full_and_then_only_the_newest_
         assert "layer 5/31" in shown(app)
 
 
+async def test_the_colours_of_what_is_drawn_ahead_are_worked_out_with_it() -> None:
+    app = Counted(RUN)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await pilot.pause()
+        panel = app.query_one("#map", MapPanel)
+        frame = app._frame_of(app.look.at_layer(20, 32))
+        assert panel.prepare(frame)
+        styles = {segment.style for strip in panel._states[panel._key(frame)].lines for segment in strip}
+        assert len(styles) > 20
+        assert all(style is None or style._ansi is not None for style in styles)
+
+
 async def test_the_panels_are_drawn_while_the_line_is_full(monkeypatch: pytest.MonkeyPatch) -> None:
     layers: list[int] = []
     draw = MapPanel.draw
